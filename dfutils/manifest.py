@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dfutils.errors import InputError, LeakError
+from dfutils.errors import InputError
 from dfutils.paths import atomic_path
 
 COLUMNS = ("path", "label", "split", "person", "source", "method", "dataset")
@@ -73,7 +73,7 @@ def validate(manifest: pd.DataFrame, name: str = "manifest", require_files: bool
     labels = pd.to_numeric(manifest["label"], errors="coerce")
     bad = ~labels.isin([0, 1])
     if bad.any():
-        value = manifest.loc[bad, "label"].iloc[0]
+        value = manifest.loc[bad, "label"].tolist()[0]
         raise InputError(
             name, f"label must be 0 (real) or 1 (fake), but {int(bad.sum())} rows have e.g. {value!r}"
         )
@@ -85,7 +85,7 @@ def validate(manifest: pd.DataFrame, name: str = "manifest", require_files: bool
     if unknown:
         raise InputError(name, f"unknown splits {sorted(unknown)}; known are {SPLITS} and ''")
     for column in ("path", "person", "source", "method", "dataset"):
-        empty = manifest[column].isin(["", "nan", "None"])
+        empty = manifest[column].isna() | manifest[column].isin(["", "nan", "None"])  # astype(str) keeps NaN
         if empty.any():
             raise InputError(name, f"{int(empty.sum())} rows have no {column}")
     wrong = (manifest["method"] == REAL_METHOD) != (manifest["label"] == 0)
@@ -124,10 +124,15 @@ def read_manifest(path: str | os.PathLike) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(path, "this manifest does not exist; run the notebook that writes it first")
     try:
-        text_columns = {column: str for column in COLUMNS if column != "label"}
-        table = pd.read_csv(path, dtype=text_columns, keep_default_na=False, na_values={"label": [""]})
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(path, f"is not a readable CSV table ({error})") from error
+    for column in set(table.columns) - set(COLUMNS):  # numbers, unless "007" or a gap says otherwise
+        numbers = pd.to_numeric(table[column].replace("", None), errors="coerce")
+        written = table[column] != ""
+        padded = table[column].str.fullmatch(r"0\d+")
+        if written.any() and numbers[written].notna().all() and not padded.any():
+            table[column] = numbers.convert_dtypes() if (~written).any() else numbers
     if "path" in table.columns:
         table["path"] = [os.path.normpath(path.parent / item) for item in table["path"]]
     return validate(table, str(path))
@@ -161,7 +166,7 @@ def subset(manifest: pd.DataFrame, n: int, seed: int, by: tuple[str, ...] = ("la
     if n >= len(manifest):
         return manifest.reset_index(drop=True)
     generator = np.random.default_rng(seed)
-    groups = [group for _, group in manifest.groupby(list(by), sort=True)]
+    groups = [group for _, group in manifest.groupby(list(by), sort=True, dropna=False)]
     shares = np.array([len(group) for group in groups]) * n / len(manifest)
     counts = np.floor(shares).astype(int)
     for index in np.argsort(counts - shares, kind="stable")[: n - counts.sum()]:  # largest remainders
@@ -210,53 +215,3 @@ def split_by_person(manifest: pd.DataFrame, fractions: dict[str, float], seed: i
         split_of[sizes.index[index]] = split
         filled[split] += int(sizes.iloc[index])
     return manifest.assign(split=groups.map(split_of))
-
-
-def find_leaks(manifest: pd.DataFrame, check_files: bool = True) -> pd.DataFrame:
-    """List whatever stands in more than one split.
-
-    Parameters
-    ----------
-    manifest : pandas.DataFrame
-    check_files : bool
-        Also compare the files' contents (sha256, computed only where sizes collide).
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``kind`` (person, source, file), ``value``, ``splits``; empty when clean.
-    """
-    rows = []
-    keyed = {"person": manifest["dataset"] + "/" + manifest["person"],
-             "source": manifest["dataset"] + "/" + manifest["source"]}  # fmt: skip
-    if check_files:
-        keyed["file"] = _content_keys(manifest)
-    for kind, keys in keyed.items():
-        splits = manifest.groupby(keys)["split"].agg(lambda column: sorted(set(column)))
-        rows += [
-            {"kind": kind, "value": value, "splits": "+".join(found)}
-            for value, found in splits.items()
-            if len(found) > 1
-        ]
-    return pd.DataFrame(rows, columns=["kind", "value", "splits"])
-
-
-def check_leaks(manifest: pd.DataFrame, check_files: bool = True) -> None:
-    """Raise `LeakError` if `find_leaks` finds anything."""
-    leaks = find_leaks(manifest, check_files)
-    if len(leaks):
-        first = leaks.iloc[0]
-        raise LeakError(
-            "manifest",
-            f"{len(leaks)} leaks between splits; the first: {first['kind']} {first['value']} in {first['splits']}",
-        )
-
-
-def _content_keys(manifest: pd.DataFrame) -> pd.Series:
-    sizes = pd.Series([os.path.getsize(path) for path in manifest["path"]], index=manifest.index)
-    collides = sizes.map(manifest["split"].groupby(sizes).nunique()) > 1
-    keys = manifest["path"].astype(object).copy()
-    for index in manifest.index[collides]:
-        with open(manifest.at[index, "path"], "rb") as file:
-            keys[index] = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    return keys

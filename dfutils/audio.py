@@ -1,0 +1,182 @@
+"""Read sound as 16 kHz mono, normalise away what is not voice, write FLAC."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dfutils.errors import InputError
+from dfutils.paths import atomic_path
+from dfutils.video import check_file
+
+SAMPLE_RATE_HZ = 16_000
+MIN_SECONDS = 0.5
+EPSILON = 1e-10
+
+
+def load_audio(
+    path: str | os.PathLike, sr: int = SAMPLE_RATE_HZ, max_seconds: float | None = None
+) -> np.ndarray:
+    """Decode the first audio stream of a sound file or a video.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Whatever FFmpeg reads: wav, flac, mp3, m4a, ogg, mp4, mkv, ...
+    sr : int
+        Sampling rate wanted [Hz].
+    max_seconds : float, optional
+        Stop decoding after so much sound [s]; bounds the memory.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n_samples,), float32 in -1..1
+        Mono; channels averaged.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, unreadable, has no sound, or its sound cannot be decoded.
+    """
+    import av
+    from av.error import FFmpegError
+
+    path = check_file(path)
+    limit = None if max_seconds is None else int(max_seconds * sr)
+    chunks: list[np.ndarray] = []
+    n_samples = 0
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise InputError(path, "has no sound")
+            resampler = av.AudioResampler(format="fltp", layout=None, rate=sr)
+            frames = container.decode(container.streams.audio[0])
+            while limit is None or n_samples < limit:
+                try:
+                    frame = next(frames, None)
+                except FFmpegError:
+                    if not chunks:
+                        raise
+                    break  # a damaged tail: what came before it is good
+                for part in resampler.resample(frame):
+                    chunks.append(part.to_ndarray().mean(axis=0))
+                    n_samples += chunks[-1].size
+                if frame is None:
+                    break
+    except FFmpegError as error:
+        raise InputError(path, f"its sound cannot be decoded ({error.strerror})") from error
+    if n_samples == 0:
+        raise InputError(path, "has no sound that can be decoded")
+    audio = np.concatenate(chunks)[:limit].astype(np.float32)
+    if not np.isfinite(audio).all():
+        raise InputError(path, "its sound holds values that are not numbers")
+    return np.clip(audio, -1.0, 1.0)
+
+
+def write_flac(path: str | os.PathLike, audio: np.ndarray, sr: int = SAMPLE_RATE_HZ) -> Path:
+    """Write mono sound as 16-bit FLAC, atomically.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    audio : numpy.ndarray, shape=(n_samples,), float32 in -1..1
+    sr : int
+        [Hz]
+    """
+    import soundfile
+
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, np.clip(audio, -1, 1), sr, subtype="PCM_16", format="FLAC")
+    return Path(path)
+
+
+def rms_dbfs(audio: np.ndarray) -> float:
+    """Level of a sound [dB relative to full scale], -100 for silence."""
+    return float(10 * np.log10(max(float(np.mean(np.square(audio, dtype=np.float64))), EPSILON)))
+
+
+def trim_silence(audio: np.ndarray, sr: int = SAMPLE_RATE_HZ, below_peak_db: float = 35.0) -> np.ndarray:
+    """Cut leading and trailing parts quieter than the loudest frame by ``below_peak_db`` [dB]."""
+    import librosa
+
+    trimmed, _ = librosa.effects.trim(
+        audio, top_db=below_peak_db, frame_length=min(512, audio.size), hop_length=160
+    )
+    return trimmed
+
+
+def normalise_voice(
+    audio: np.ndarray,
+    sr: int = SAMPLE_RATE_HZ,
+    seconds: float | None = 3.2,
+    band_hz: tuple[float, float] = (60.0, 7000.0),
+    level_dbfs: float = -26.0,
+    floor_dbfs: float = -66.0,
+    seed: int = 0,
+) -> np.ndarray:
+    """Remove the give-aways that are not voice: silence, length, bandwidth, level, digital zeros.
+
+    On raw speech collections ten content-free features tell bona fide from spoof with an AUC of
+    about .9; after these steps with about .6. A model must not be allowed to live on them.
+
+    Parameters
+    ----------
+    audio : numpy.ndarray, shape=(n_samples,), float32 in -1..1
+    sr : int
+        [Hz]
+    seconds : float or None
+        Keep the first seconds after trimming; None keeps all.
+    band_hz : tuple of float
+        Pass band [Hz] (4th-order Butterworth, forwards and backwards).
+    level_dbfs : float
+        RMS after normalisation [dBFS].
+    floor_dbfs : float
+        RMS of the white noise that is added [dBFS], so that digital silence tells nothing.
+    seed : int
+        Of that noise.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n_kept,), float32 in -1..1
+
+    Raises
+    ------
+    InputError
+        There is nothing but silence.
+    """
+    from scipy.signal import butter, sosfiltfilt
+
+    if rms_dbfs(audio) < -90:
+        raise InputError("audio", "is silent (below -90 dBFS)")
+    audio = trim_silence(np.asarray(audio, np.float32), sr)
+    if seconds is not None:
+        audio = audio[: int(seconds * sr)]
+    if audio.size < MIN_SECONDS * sr:
+        raise InputError("audio", f"holds {audio.size / sr:.2f} s of sound, less than {MIN_SECONDS} s")
+    bands = butter(4, band_hz, btype="bandpass", fs=sr, output="sos")
+    audio = sosfiltfilt(bands, audio)
+    audio = audio * 10 ** ((level_dbfs - rms_dbfs(audio)) / 20)
+    noise = np.random.default_rng(seed).standard_normal(audio.size) * 10 ** (floor_dbfs / 20)
+    return np.clip(audio + noise, -1, 1).astype(np.float32)
+
+
+def fragments(audio: np.ndarray, n: int, seconds: float, sr: int = SAMPLE_RATE_HZ) -> list[np.ndarray]:
+    """Cut ``n`` fragments of equal length, evenly spread; fewer where the sound is too short for them.
+
+    Parameters
+    ----------
+    audio : numpy.ndarray, shape=(n_samples,), float32
+    n : int
+    seconds : float
+        Length of one fragment [s]; sound no longer than this comes back whole, as one.
+    sr : int
+        [Hz]
+    """
+    length = round(seconds * sr)
+    if audio.size <= length:
+        return [audio]
+    n = min(n, max(1, 2 * audio.size // length))  # at most half of each overlaps
+    starts = np.linspace(0, audio.size - length, n).astype(int) if n > 1 else [(audio.size - length) // 2]
+    return [audio[start : start + length] for start in starts]

@@ -1,0 +1,180 @@
+"""Batches for Keras: face crops and LFCC pictures, seeded per epoch and sample, safe with threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from dfutils.audio import SAMPLE_RATE_HZ, fragments, load_audio
+from dfutils.augment import FaceAugmentation, VoiceAugmentation, mask_features
+from dfutils.crops import resize_image
+from dfutils.errors import InputError
+from dfutils.lfcc import lfcc_image, voice_features
+from dfutils.video import read_image
+
+
+class ManifestSequence(keras.utils.PyDataset):
+    """Batches of a manifest; each row once per epoch, the last batch may be short.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+    batch_size : int
+    shuffle : bool
+        A new order every epoch, the same one for the same seed and epoch.
+    seed : int
+    workers : int
+        Threads that prepare batches; never processes, which would repeat each other's random
+        numbers.
+
+    Attributes
+    ----------
+    epoch : int
+        Set by `on_epoch_begin` (or by `dfutils.training.fit`, so that a resumed run goes on with
+        the numbers it would have had).
+    """
+
+    def __init__(
+        self,
+        manifest: pd.DataFrame,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int = 42,
+        workers: int = 2,
+    ):
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
+        if not len(manifest):
+            raise InputError("manifest", "has no rows to make batches of")
+        if batch_size < 1:
+            raise InputError("batch_size", f"must be at least 1, got {batch_size}")
+        self.manifest = manifest.reset_index(drop=True)
+        self._paths = self.manifest["path"].tolist()
+        self.labels = self.manifest["label"].to_numpy(np.int32)
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order and random numbers are served."""
+        self.epoch = epoch
+        order = np.arange(len(self._paths))
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+        self._order = order
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch; Keras calls it."""
+        self.set_epoch(self.epoch + 1)
+
+    def __len__(self) -> int:
+        return -(-len(self._paths) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        if not len(rows):
+            raise IndexError(f"batch {index} of {len(self)}")
+        images = np.stack([self.load(int(row), self.sample_seed(int(row))) for row in rows])
+        return images, self.labels[rows]
+
+    def sample_seed(self, row: int) -> int:
+        """Mix the seed of one row in this epoch."""
+        return int(np.random.SeedSequence([self.seed, self.epoch, row]).generate_state(1)[0])
+
+    def load(self, row: int, seed: int) -> np.ndarray:
+        """Make one sample; subclasses do."""
+        raise TypeError(f"{type(self).__name__} does not say how to load a sample")
+
+
+class FaceSequence(ManifestSequence):
+    """Batches of face crops.
+
+    A batch is ``(images, labels)``: float32 in 0..255, shape=(batch, height, width, 3), RGB; and
+    int32, shape=(batch,), 1 = fake. The models scale pictures themselves.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        Of crops (`dfutils.preprocess_video`).
+    size_hw : tuple of int
+        [px]
+    augmentation : str
+        One of `dfutils.augment.FACE_PIPELINES`; applied before resizing.
+    **options
+        See `ManifestSequence`.
+    """
+
+    def __init__(
+        self,
+        manifest: pd.DataFrame,
+        size_hw: tuple[int, int] = (275, 225),
+        augmentation: str = "none",
+        **options,
+    ):
+        super().__init__(manifest, **options)
+        self.size_hw = tuple(size_hw)
+        self.augment = FaceAugmentation(augmentation)
+
+    def load(self, row: int, seed: int) -> np.ndarray:
+        """Read, augment and resize one crop; shape=(height, width, 3), float32 in 0..255."""
+        image = self.augment(read_image(self._paths[row]), seed)
+        return resize_image(image, self.size_hw).astype(np.float32)
+
+
+class LfccSequence(ManifestSequence):
+    """Batches of LFCC pictures.
+
+    A batch is ``(images, labels)``: float32 in 0..1, shape=(batch, 224, 224, 3); and int32,
+    shape=(batch,), 1 = spoof.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        Of 16 kHz mono clips (`dfutils.preprocess_audio`).
+    features : {"static", "dynamic", "all"}
+        See `dfutils.lfcc.voice_features`.
+    fragment_seconds : float or None
+        Cut one fragment of this length [s], at random while training and from the middle
+        otherwise; None takes the whole utterance.
+    augmentation : {"none", "thesis"}
+        Of the waveform; ``"thesis"`` also masks the features.
+    impulse_responses : str, os.PathLike or None
+        Folder of room responses.
+    size_hw : tuple of int
+        [px]
+    **options
+        See `ManifestSequence`.
+    """
+
+    def __init__(
+        self,
+        manifest: pd.DataFrame,
+        features: str = "static",
+        fragment_seconds: float | None = None,
+        augmentation: str = "none",
+        impulse_responses: str | os.PathLike | None = None,
+        size_hw: tuple[int, int] = (224, 224),
+        **options,
+    ):
+        super().__init__(manifest, **options)
+        self.features, self.fragment_seconds = features, fragment_seconds
+        self.size_hw = tuple(size_hw)
+        self.augment = VoiceAugmentation(augmentation, impulse_responses)
+
+    def load(self, row: int, seed: int) -> np.ndarray:
+        """Read and augment one clip, compute its picture; shape=(height, width, 3), float32 in 0..1."""
+        audio = load_audio(Path(self._paths[row]))
+        if self.fragment_seconds is not None:
+            length = round(self.fragment_seconds * SAMPLE_RATE_HZ)
+            if self.augment.name != "none" and audio.size > length:
+                start = int(np.random.default_rng(seed).integers(audio.size - length + 1))
+                audio = audio[start : start + length]
+            else:
+                audio = fragments(audio, 1, self.fragment_seconds)[0]
+        audio = self.augment(audio, SAMPLE_RATE_HZ, seed)
+        rows = voice_features(audio, SAMPLE_RATE_HZ, self.features)
+        if self.augment.name != "none":
+            rows = mask_features(rows, seed)
+        return lfcc_image(rows, self.size_hw)

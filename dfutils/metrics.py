@@ -1,0 +1,215 @@
+"""Evaluation: refuse what cannot be scored, then AUC, EER, calibration, with clustered intervals."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn import metrics as skm
+
+from dfutils.errors import InputError
+
+
+def validate_scores(labels, scores) -> tuple[np.ndarray, np.ndarray]:
+    """Check labels and scores.
+
+    Parameters
+    ----------
+    labels : array_like, shape=(n,)
+        1 = fake, 0 = real; both must occur.
+    scores : array_like, shape=(n,)
+        Higher = more likely fake; any finite values that are not all equal.
+
+    Returns
+    -------
+    labels : numpy.ndarray, shape=(n,), int64
+    scores : numpy.ndarray, shape=(n,), float64
+
+    Raises
+    ------
+    InputError
+        Shapes differ, a class is missing, scores are not finite, or constant (which some
+        published code turns into an error rate of 0).
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
+    if labels.ndim != 1 or labels.shape != scores.shape:
+        raise InputError("scores", f"labels and scores differ in shape: {labels.shape} and {scores.shape}")
+    if not np.isin(labels, (0, 1)).all() or len(np.unique(labels)) < 2:
+        raise InputError("labels", f"must hold both 0 and 1 and nothing else, got {np.unique(labels)[:5]}")
+    if not np.isfinite(scores).all():
+        raise InputError("scores", f"{int((~np.isfinite(scores)).sum())} scores are not finite")
+    if np.ptp(scores) == 0:
+        raise InputError("scores", f"are all equal ({scores[0]}): they decide nothing")
+    return labels.astype(np.int64), scores
+
+
+def auc(labels, scores) -> float:
+    """Area under the ROC curve, 0..1 (`sklearn.metrics.roc_auc_score`)."""
+    return float(skm.roc_auc_score(*validate_scores(labels, scores)))
+
+
+def equal_error_rate(labels, scores) -> tuple[float, float]:
+    """Equal error rate, tied scores grouped, interpolated between operating points.
+
+    Parameters
+    ----------
+    labels, scores
+        See `validate_scores`.
+
+    Returns
+    -------
+    eer : float
+        0..1: where the false-alarm rate equals the miss rate.
+    threshold : float
+        Score at or above which a sample is called fake there.
+
+    Notes
+    -----
+    The official ASVspoof routine takes one operating point per trial and no interpolation; the
+    two differ by up to one trial, and by more where scores are tied.
+    """
+    labels, scores = validate_scores(labels, scores)
+    false_alarm, hit, thresholds = skm.roc_curve(labels, scores, drop_intermediate=False)
+    gap = false_alarm - (1 - hit)  # rises from -1 to 1
+    right = int(np.argmax(gap >= 0))
+    left = max(right - 1, 0)
+    span = gap[right] - gap[left]
+    share = 0.0 if span == 0 else float(-gap[left] / span)
+    eer = float(false_alarm[left] + share * (false_alarm[right] - false_alarm[left]))
+    low, high = thresholds[right], thresholds[left]
+    return eer, float(low if not np.isfinite(high) else low + (1 - share) * (high - low))
+
+
+def expected_calibration_error(labels, p_fake, n_bins: int = 15) -> float:
+    """Mean distance of predicted and observed share of fakes over bins of equal width, 0..1.
+
+    Guo et al.: On calibration of modern neural networks, ICML 2017, equation 3, for the class fake.
+    """
+    labels, p_fake = validate_scores(labels, p_fake)
+    bins = np.minimum((p_fake * n_bins).astype(int), n_bins - 1)
+    table = pd.DataFrame({"bin": bins, "label": labels, "p": p_fake}).groupby("bin").agg(["mean", "size"])
+    gaps = (table["label"]["mean"] - table["p"]["mean"]).abs()
+    return float((gaps * table["label"]["size"]).sum() / len(labels))
+
+
+def evaluate(
+    labels,
+    p_fake,
+    threshold: float = 0.5,
+    clusters=None,
+    n_resamples: int = 1000,
+    seed: int = 42,
+    confidence: float = 0.95,
+) -> dict[str, float]:
+    """Compute all metrics of one set of scores, as a flat dictionary.
+
+    Parameters
+    ----------
+    labels : array_like, shape=(n,)
+        1 = fake.
+    p_fake : array_like, shape=(n,)
+        Probabilities, 0..1.
+    threshold : float
+        Frozen decision threshold, from validation.
+    clusters : array_like, shape=(n,), optional
+        Person, speaker or source video of each sample; adds ``auc_low``/``auc_high`` and
+        ``eer_low``/``eer_high`` from a bootstrap that draws whole clusters, because samples of
+        one person are not independent.
+    n_resamples, seed, confidence
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``n``, ``n_fake``, ``auc``, ``average_precision``, ``eer``, ``eer_threshold``, ``accuracy``,
+        ``balanced_accuracy``, ``f1``, ``sensitivity`` (share of fakes found), ``specificity``
+        (share of reals left in peace), ``log_loss``, ``brier``, ``ece``, ``threshold``.
+    """
+    labels, p_fake = validate_scores(labels, p_fake)
+    if p_fake.min() < 0 or p_fake.max() > 1:
+        raise InputError("p_fake", f"must lie in 0..1, got {p_fake.min():.3g}..{p_fake.max():.3g}")
+    called = (p_fake >= threshold).astype(int)
+    eer, eer_threshold = equal_error_rate(labels, p_fake)
+    result = {
+        "n": len(labels),
+        "n_fake": int(labels.sum()),
+        "auc": float(skm.roc_auc_score(labels, p_fake)),
+        "average_precision": float(skm.average_precision_score(labels, p_fake)),
+        "eer": eer,
+        "eer_threshold": eer_threshold,
+        "accuracy": float(skm.accuracy_score(labels, called)),
+        "balanced_accuracy": float(skm.balanced_accuracy_score(labels, called)),
+        "f1": float(skm.f1_score(labels, called)),
+        "sensitivity": float(called[labels == 1].mean()),
+        "specificity": float(1 - called[labels == 0].mean()),
+        "log_loss": float(skm.log_loss(labels, p_fake, labels=[0, 1])),
+        "brier": float(skm.brier_score_loss(labels, p_fake)),
+        "ece": expected_calibration_error(labels, p_fake),
+        "threshold": float(threshold),
+    }
+    if clusters is not None:
+        result |= cluster_bootstrap(labels, p_fake, clusters, n_resamples, seed, confidence)
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in result.items()}
+
+
+def cluster_bootstrap(
+    labels, scores, clusters, n_resamples: int = 1000, seed: int = 42, confidence: float = 0.95
+) -> dict[str, float]:
+    """Percentile intervals of AUC and EER, drawing whole clusters with replacement.
+
+    Returns
+    -------
+    dict
+        ``auc_low``, ``auc_high``, ``eer_low``, ``eer_high``, ``n_clusters``. With fewer than five
+        clusters, or when most draws hold one class only, the bounds are NaN: no interval is better
+        than a wrong one.
+    """
+    labels, scores = validate_scores(labels, scores)
+    codes, names = pd.factorize(np.asarray(clusters))
+    members = [np.flatnonzero(codes == code) for code in range(len(names))]
+    bounds = dict.fromkeys(("auc_low", "auc_high", "eer_low", "eer_high"), float("nan"))
+    bounds["n_clusters"] = len(names)
+    if len(names) < 5:
+        warnings.warn(f"no interval from only {len(names)} clusters", stacklevel=2)
+        return bounds
+    generator = np.random.default_rng(seed)
+    draws = []
+    for _ in range(n_resamples):
+        picked = np.concatenate([members[code] for code in generator.integers(len(names), size=len(names))])
+        if 0 < labels[picked].sum() < len(picked) and np.ptp(scores[picked]) > 0:
+            draws.append(
+                (
+                    skm.roc_auc_score(labels[picked], scores[picked]),
+                    equal_error_rate(labels[picked], scores[picked])[0],
+                )
+            )
+    if len(draws) < n_resamples / 2:
+        return bounds
+    tail = 100 * (1 - confidence) / 2
+    for column, name in enumerate(("auc", "eer")):
+        low, high = np.percentile([draw[column] for draw in draws], [tail, 100 - tail])
+        bounds |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    return bounds
+
+
+def aggregate_by_video(table: pd.DataFrame, score: str = "p_fake", key: str = "video") -> pd.DataFrame:
+    """Average frame scores to one row per video, keyed by its full path.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``key``, ``label``, ``score``; others are taken from the first row of a video.
+
+    Raises
+    ------
+    InputError
+        A video has both labels (a key that is not unique, such as a bare file name).
+    """
+    share = table.groupby(key)["label"].mean()
+    mixed = share.between(0, 1, inclusive="neither")
+    if mixed.any():
+        raise InputError(mixed.index[mixed][0], "has frames of both labels; key videos by their full path")
+    first = table.groupby(key, sort=True).first()
+    grouped = table.groupby(key, sort=True)[score]
+    return first.assign(**{score: grouped.mean(), "n_frames": grouped.size()}).reset_index()

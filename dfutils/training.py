@@ -1,0 +1,250 @@
+"""Fit, predict and cache: resumable training, logit margins, features of a frozen backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from dfutils.datasets import ManifestSequence
+from dfutils.errors import InputError
+from dfutils.manifest import fingerprint
+from dfutils.models import get_backbone
+from dfutils.paths import atomic_path
+
+
+class _EpochOfData(keras.callbacks.Callback):
+    """Tell the loader which epoch it is, so that a resumed run goes on with its own random numbers."""
+
+    def __init__(self, data):
+        super().__init__()
+        self._data = data
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if isinstance(self._data, ManifestSequence) and self._data.epoch != epoch:
+            self._data.set_epoch(epoch)
+
+
+def fit(
+    model: keras.Model,
+    train,
+    validation,
+    epochs: int,
+    folder: str | os.PathLike,
+    patience: int | None = 5,
+    monitor: str = "val_loss",
+    class_weight: dict[int, float] | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train with early stopping, best weights restored, a checkpoint after every epoch.
+
+    Called again with the same folder after an interruption, it goes on with the epoch that was
+    under way; after it has finished, it loads the result without training.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled.
+    train, validation
+        What ``keras.Model.fit`` takes; usually a `dfutils.datasets.ManifestSequence`, or a tuple of
+        cached features and labels.
+    epochs : int
+        At most.
+    folder : str or os.PathLike
+        Gets ``history.csv``, ``best.weights.h5`` and, while running, ``backup/``.
+    patience : int or None
+        Epochs without improvement of ``monitor`` before stopping; None never stops early.
+    monitor : str
+        A validation quantity; higher is better for names with "auc" or "acc".
+    class_weight : dict, optional
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per epoch: ``epoch``, ``loss``, ``val_loss``, ...
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    best, history_path, done = folder / "best.weights.h5", folder / "history.csv", folder / "done.json"
+    if done.exists():
+        _load_quietly(model, best)
+        return pd.read_csv(history_path)
+    mode = "max" if "auc" in monitor or "acc" in monitor else "min"
+    # the best weights may stem from before an interruption: remember the value with the file
+    history = pd.read_csv(history_path) if history_path.exists() else pd.DataFrame()
+    so_far = None
+    if len(history) and (folder / "backup").exists() and monitor in history:
+        so_far = float(history[monitor].max() if mode == "max" else history[monitor].min())
+    elif history_path.exists():
+        history_path.unlink()
+    callbacks = [
+        _EpochOfData(train),
+        keras.callbacks.ModelCheckpoint(
+            best, monitor=monitor, mode=mode, save_best_only=True, save_weights_only=True,
+            initial_value_threshold=so_far,
+        ),
+        keras.callbacks.CSVLogger(history_path, append=so_far is not None),
+        keras.callbacks.BackupAndRestore(folder / "backup"),
+        keras.callbacks.TerminateOnNaN(),
+    ]  # fmt: skip
+    if patience is not None:
+        callbacks.append(keras.callbacks.EarlyStopping(monitor, patience=patience, mode=mode))
+    if progress:
+        from tqdm.keras import TqdmCallback
+
+        callbacks.append(TqdmCallback(epochs=epochs, verbose=0))
+    data, labels = train if isinstance(train, tuple) else (train, None)
+    model.fit(
+        data, labels, validation_data=validation, epochs=epochs, callbacks=callbacks,
+        class_weight=class_weight, verbose=0,
+    )  # fmt: skip
+    if not best.exists():
+        raise InputError(folder, f"training gave no finite {monitor}; try a lower learning rate")
+    _load_quietly(model, best)
+    history = pd.read_csv(history_path)
+    with atomic_path(done) as temporary:
+        temporary.write_text(json.dumps({"epochs": len(history)}))
+    return history
+
+
+def predict_logits(model: keras.Model, data, progress: bool = True) -> np.ndarray:
+    """Compute logit margins (fake minus real).
+
+    Parameters
+    ----------
+    model : keras.Model
+        Two logits per sample.
+    data : dfutils.datasets.ManifestSequence or numpy.ndarray
+        Not shuffled.
+    progress : bool
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), float64
+        In the order of the manifest.
+    """
+    if getattr(data, "shuffle", False):
+        raise InputError("data", "is shuffled: predictions would not match the manifest's rows")
+    callbacks = []
+    if progress and hasattr(data, "__len__") and not isinstance(data, np.ndarray):
+        callbacks.append(_PredictBar(len(data)))
+    logits = model.predict(data, verbose=0, callbacks=callbacks)
+    return np.asarray(logits[:, 1], np.float64) - logits[:, 0]
+
+
+class _PredictBar(keras.callbacks.Callback):
+    def __init__(self, n_batches: int):
+        super().__init__()
+        self._n_batches = n_batches
+
+    def on_predict_begin(self, logs=None):
+        self._bar = tqdm(total=self._n_batches, desc="predict", unit="batch")
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self._bar.update()
+
+    def on_predict_end(self, logs=None):
+        self._bar.close()
+
+
+def backbone_features(
+    model: keras.Model, data: ManifestSequence, folder: str | os.PathLike, progress: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute, or take from the cache, what the frozen backbone makes of a manifest.
+
+    While the backbone is frozen and there is no augmentation, its output for a picture never
+    changes: computed once, every later epoch costs next to nothing.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As built by `dfutils.models.build_model`.
+    data : ManifestSequence
+        Not shuffled, not augmented.
+    folder : str or os.PathLike
+        Of the cache; entries are keyed by the manifest, its files' sizes and times, the loader's
+        settings and the backbone's weights.
+
+    Returns
+    -------
+    features : numpy.ndarray, shape=(n, n_features), float32
+    labels : numpy.ndarray, shape=(n,), int32
+    """
+    if data.shuffle or data.augment.name != "none":
+        raise InputError("data", "features can be cached only without shuffling and augmentation")
+    key = hashlib.sha256(fingerprint(data.manifest).encode())
+    for path in data.manifest["path"]:
+        stat = os.stat(path)
+        key.update(f"{path}{stat.st_size}{stat.st_mtime_ns}".encode())
+    settings = {
+        name: value
+        for name, value in vars(data).items()
+        if name in ("size_hw", "features", "fragment_seconds")
+    }
+    key.update(json.dumps([type(data).__name__, settings], default=str, sort_keys=True).encode())
+    for weight in get_backbone(model).get_weights():
+        key.update(np.ascontiguousarray(weight).tobytes())
+    path = Path(folder) / f"features-{key.hexdigest()[:20]}.npz"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as cached:
+            return cached["features"], cached["labels"]
+    until_features = keras.Model(model.input, get_backbone_output(model))
+    callbacks = [_PredictBar(len(data))] if progress else []
+    features = until_features.predict(data, verbose=0, callbacks=callbacks).astype(np.float32)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, features=features, labels=data.labels)
+    return features, data.labels
+
+
+def get_backbone_output(model: keras.Model):
+    """Return the symbolic output of the backbone inside a model (what the dropout layer takes)."""
+    return model.get_layer("dropout").input
+
+
+def build_head(model: keras.Model) -> keras.Model:
+    """Return the layers behind the backbone as a model of their own, sharing their weights.
+
+    Trained on cached features, it trains the head of ``model``.
+    """
+    inputs = keras.Input((get_backbone_output(model).shape[-1],), name="features")
+    x = inputs
+    for layer in model.layers[[layer.name for layer in model.layers].index("dropout") :]:
+        x = layer(x)
+    return keras.Model(inputs, x, name="head")
+
+
+def adapt_batch_norm(model: keras.Model, data: ManifestSequence, n_batches: int = 8) -> None:
+    """Set the statistics of a backbone with random weights from data.
+
+    Fresh batch normalisation assumes mean 0 and variance 1; in a deep random network the signal
+    dies before the end. After some passes of real pictures the random features are usable. Not
+    for pretrained weights.
+    """
+    backbone = get_backbone(model)
+    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    to_backbone = keras.Model(model.input, model.layers[[*model.layers].index(backbone) - 1].output)
+    backbone.trainable = True
+    try:
+        for index in range(min(n_batches, len(data))):
+            for norm in norms:  # running mean of the batches seen
+                norm.momentum = index / (index + 1)
+            backbone(to_backbone(data[index][0]), training=True)
+    finally:
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
+        backbone.trainable = False
+
+
+def _load_quietly(model: keras.Model, path: Path) -> None:
+    from dfutils.bundles import load_weights
+
+    load_weights(model, path)
