@@ -162,8 +162,10 @@ def normalise_voice(
     return np.clip(audio + noise, -1, 1).astype(np.float32)
 
 
-def fragments(audio: np.ndarray, n: int, seconds: float, sr: int = SAMPLE_RATE_HZ) -> list[np.ndarray]:
-    """Cut ``n`` fragments of equal length, evenly spread; fewer where the sound is too short for them.
+def fragments(
+    audio: np.ndarray, n: int, seconds: float, sr: int = SAMPLE_RATE_HZ
+) -> list[tuple[int, np.ndarray]]:
+    """Cut ``n`` fragments of equal length, evenly spread; fewer where they would overlap by more than half.
 
     Parameters
     ----------
@@ -173,10 +175,15 @@ def fragments(audio: np.ndarray, n: int, seconds: float, sr: int = SAMPLE_RATE_H
         Length of one fragment [s]; sound no longer than this comes back whole, as one.
     sr : int
         [Hz]
+
+    Returns
+    -------
+    list of (int, numpy.ndarray)
+        First sample and the fragment, shape=(seconds * sr,).
     """
     length = round(seconds * sr)
     if audio.size <= length:
-        return [audio]
-    n = min(n, max(1, 2 * audio.size // length))  # at most half of each overlaps
+        return [(0, audio)]
+    n = min(n, max(1, 2 * audio.size // length - 1))
     starts = np.linspace(0, audio.size - length, n).astype(int) if n > 1 else [(audio.size - length) // 2]
-    return [audio[start : start + length] for start in starts]
+    return [(int(start), audio[start : start + length]) for start in starts]

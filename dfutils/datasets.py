@@ -172,7 +172,7 @@ class LfccSequence(ManifestSequence):
                 start = int(np.random.default_rng(seed).integers(audio.size - length + 1))
                 audio = audio[start : start + length]
             else:
-                audio = fragments(audio, 1, self.fragment_seconds)[0]
+                _, audio = fragments(audio, 1, self.fragment_seconds)[0]
         audio = self.augment(audio, SAMPLE_RATE_HZ, seed)
         rows = voice_features(audio, SAMPLE_RATE_HZ, self.features)
         if self.augment.name != "none":

@@ -44,11 +44,8 @@ def check_leaks(manifest: pd.DataFrame, check_files: bool = True) -> None:
     """Raise `LeakError` if `find_leaks` finds anything."""
     leaks = find_leaks(manifest, check_files)
     if len(leaks):
-        first = leaks.iloc[0]
-        raise LeakError(
-            "manifest",
-            f"{len(leaks)} leaks between splits; first: {first['kind']} {first['value']} in {first['splits']}",
-        )
+        kind, value, splits = leaks.iloc[0]
+        raise LeakError("manifest", f"{len(leaks)} leaks between splits; first: {kind} {value} in {splits}")
 
 
 def _content_keys(manifest: pd.DataFrame) -> list[str]:

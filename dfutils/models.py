@@ -131,8 +131,8 @@ def build_model(config: ModelConfig, weights: str | os.PathLike | None = "auto")
     config : ModelConfig
     weights : str, os.PathLike or None
         Of the backbone: ``"imagenet"`` (Keras downloads them), a file of Keras weights without
-        top, None (random), or ``"auto"``: the file in ``DFUTILS_WEIGHTS`` if there is one, else
-        random.
+        top, ``"auto"`` (the file in ``DFUTILS_WEIGHTS`` if there is one, else ``"imagenet"``),
+        or None or ``"random"``.
 
     Returns
     -------
@@ -148,7 +148,18 @@ def build_model(config: ModelConfig, weights: str | os.PathLike | None = "auto")
     backbone.trainable = False
     inputs = keras.Input((*config.size_hw, 3), name="image")
     scaled = _scale_input(inputs, config)
-    x = keras.layers.Dropout(config.dropout, name="dropout")(backbone(scaled))
+    outputs = _add_head(backbone(scaled), config)
+    return keras.Model(inputs, outputs, name=f"{config.kind}_{config.backbone}")
+
+
+def build_head_model(config: ModelConfig, n_features: int) -> keras.Model:
+    """Build the head alone; input: features of a backbone, float32, shape=(batch, n_features)."""
+    inputs = keras.Input((n_features,), name="features")
+    return keras.Model(inputs, _add_head(inputs, config), name="head")
+
+
+def _add_head(features, config: ModelConfig):
+    x = keras.layers.Dropout(config.dropout, name="dropout")(features)
     if config.hidden_units:
         x = keras.layers.Dense(
             config.hidden_units,
@@ -158,10 +169,8 @@ def build_model(config: ModelConfig, weights: str | os.PathLike | None = "auto")
             name="hidden",
         )(x)
     if config.head == "lmcl":
-        outputs = CosineLogits(2, config.scale, dtype="float32", name="logits")(x)
-    else:
-        outputs = keras.layers.Dense(2, dtype="float32", name="logits")(x)
-    return keras.Model(inputs, outputs, name=f"{config.kind}_{config.backbone}")
+        return CosineLogits(2, config.scale, dtype="float32", name="logits")(x)
+    return keras.layers.Dense(2, dtype="float32", name="logits")(x)
 
 
 def get_backbone(model: keras.Model) -> keras.Model:
@@ -235,10 +244,10 @@ def _scale_input(inputs, config: ModelConfig):
 
 
 def _build_backbone(config: ModelConfig, weights: str | os.PathLike | None) -> keras.Model:
-    source = weights
+    source = None if weights == "random" else weights
     if weights == "auto":
-        source = find_weights(config.backbone)
-    elif weights not in (None, "imagenet") and not Path(weights).is_file():
+        source = find_weights(config.backbone) or "imagenet"
+    elif source not in (None, "imagenet") and not Path(weights).is_file():
         raise InputError(weights, "these weights do not exist")
     build = getattr(keras.applications, config.backbone)
     shape = (*config.size_hw, 3)

@@ -209,7 +209,7 @@ def get_backbone_output(model: keras.Model):
     return model.get_layer("dropout").input
 
 
-def build_head(model: keras.Model) -> keras.Model:
+def head_of(model: keras.Model) -> keras.Model:
     """Return the layers behind the backbone as a model of their own, sharing their weights.
 
     Trained on cached features, it trains the head of ``model``.
@@ -248,3 +248,27 @@ def _load_quietly(model: keras.Model, path: Path) -> None:
     from dfutils.bundles import load_weights
 
     load_weights(model, path)
+
+
+def run_folder(
+    root: str | os.PathLike, name: str, train: pd.DataFrame, validation: pd.DataFrame, **settings
+) -> Path:
+    """Name the folder of a training run after all that decides its result.
+
+    Anything else than the same data and settings gets another folder, so that a finished run is
+    taken up again only where it would come out the same.
+
+    Parameters
+    ----------
+    root : str or os.PathLike
+    name : str
+        Beginning of the folder's name.
+    train, validation : pandas.DataFrame
+        Manifests; repeated rows count.
+    **settings
+        Everything else, as JSON can hold it.
+    """
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for table in (train, validation):
+        key.update("\n".join(f"{row.path} {row.label}" for row in table.itertuples()).encode())
+    return Path(root) / "training" / f"{name}-{key.hexdigest()[:12]}"

@@ -1,0 +1,108 @@
+"""Command line: ``python -m dfutils detect PATH...`` and ``python -m dfutils study``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dfutils.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0, 1 (some inputs could not be judged) or 2 (nothing could be done)."""
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return options.run(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dfutils", description="Audio-visual deepfake detection.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    detect = commands.add_parser("detect", help="judge videos, pictures and sound files")
+    detect.add_argument("paths", nargs="+", metavar="PATH", help="a file; several may be given")
+    detect.add_argument("--json", metavar="FILE", help="write all findings there")
+    detect.add_argument("--frames", type=int, default=10, metavar="N", help="frames per video (10)")
+    detect.add_argument("--fragments", type=int, default=5, metavar="N", help="fragments of sound (5)")
+    detect.add_argument("--fragment-seconds", type=float, metavar="S", help="their length (as in training)")
+    detect.add_argument("--picture-model", metavar="FOLDER", help="another picture model")
+    detect.add_argument("--voice-model", metavar="FOLDER", help="another voice model")
+    detect.set_defaults(run=_detect)
+    study = commands.add_parser("study", help="run the notebooks in order")
+    study.add_argument(
+        "--profile", metavar="NAME|FILE", help="parameters (embedded, or real with DFUTILS_DATA)"
+    )
+    study.add_argument("--only", nargs="+", metavar="NAME", help="notebooks whose names begin so")
+    study.add_argument("--force", action="store_true", help="run again what is done")
+    study.set_defaults(run=_study)
+    return parser
+
+
+def _detect(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from dfutils.detector import DeepfakeDetector
+    from dfutils.paths import atomic_path
+
+    detector = DeepfakeDetector(options.picture_model, options.voice_model)
+    findings: list[dict] = []
+
+    def save() -> None:
+        if options.json:
+            with atomic_path(options.json) as temporary:
+                temporary.write_text(json.dumps(findings, indent=1, ensure_ascii=False) + "\n")
+
+    failed = 0
+    save()  # an unwritable place is said before the work, not after it
+    try:
+        for path in tqdm(options.paths, unit="file", disable=len(options.paths) < 2 or None):
+            try:
+                report = detector.analyze(path, options.frames, options.fragments, options.fragment_seconds)
+                findings.append(report.to_dict())
+                tqdm.write(str(report))
+            except InputError as error:
+                if error.subject != str(Path(path)):  # a wrong argument or no model: no file is to blame
+                    raise
+                failed += 1
+                unread = {"abstained": error.reason}
+                findings.append({"path": path, "error": error.reason, "picture": unread, "voice": unread})
+                tqdm.write(f"{path}\n  {error.reason}", file=sys.stderr)
+            if len(findings) % 20 == 0:
+                save()
+    finally:
+        save()
+    return 1 if failed else 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from dfutils import study
+    from dfutils.paths import corpus_name, reports_dir
+
+    name = options.profile or corpus_name()
+    path = Path(name) if name.endswith((".yaml", ".yml")) else study.PROFILES / f"{name}.yaml"
+    executed = study.run_study(study.read_profile(path), options.only, options.force)
+    print(
+        f"\nexecuted notebooks  {executed}\n"
+        f"figures             {reports_dir() / 'figures'}\n"
+        f"results table       {reports_dir() / 'results.csv'}\n"
+    )
+    if options.only:
+        return 0
+    real, fake = study.example_clips()
+    print(f"The detector on a real and on a fake clip ({real.name}, {fake.name}):", flush=True)
+    return main(["detect", str(real), str(fake)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

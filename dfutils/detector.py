@@ -1,0 +1,291 @@
+"""Judge a clip: is its picture, is its voice, pristine or manipulated?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dfutils import paths
+from dfutils.errors import InputError
+
+MANIPULATED, PRISTINE = "manipulated", "pristine"
+MAX_AUDIO_SECONDS = 600.0
+
+
+@dataclass
+class Judgement:
+    """What the detector says about the picture or the voice.
+
+    Attributes
+    ----------
+    p_fake : float or None
+        Calibrated probability of manipulation, 0..1; None where the detector abstains.
+    verdict : str or None
+        ``"manipulated"`` or ``"pristine"``.
+    threshold : float or None
+        ``p_fake`` at or above which the verdict is "manipulated"; frozen on validation data.
+    used : int
+        Frames, or fragments of sound, that were judged.
+    scores : list of dict
+        One entry each: ``time_s`` or ``frame_index``, and ``p_fake``.
+    abstained : str or None
+        Why there is no verdict.
+    """
+
+    p_fake: float | None = None
+    verdict: str | None = None
+    threshold: float | None = None
+    used: int = 0
+    scores: list[dict] = field(default_factory=list)
+    abstained: str | None = None
+
+    @classmethod
+    def from_scores(cls, scores: list[dict], threshold: float) -> Judgement:
+        """Average the scores and compare with the threshold."""
+        p_fake = float(np.mean([score["p_fake"] for score in scores]))
+        verdict = MANIPULATED if p_fake >= threshold else PRISTINE
+        return cls(p_fake, verdict, threshold, len(scores), scores)
+
+
+@dataclass
+class Report:
+    """The detector's findings on one file."""
+
+    path: str
+    picture: Judgement
+    voice: Judgement
+    models: dict = field(default_factory=dict)
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON: probabilities rounded to four digits."""
+        result: dict = {"path": self.path}
+        for name, unit in (("picture", "frames_used"), ("voice", "fragments_used")):
+            judgement: Judgement = getattr(self, name)
+            if judgement.abstained is not None:
+                result[name] = {"abstained": judgement.abstained}
+            else:
+                result[name] = {
+                    "p_fake": round(judgement.p_fake, 4),
+                    "verdict": judgement.verdict,
+                    "threshold": round(judgement.threshold, 4),
+                    unit: judgement.used,
+                    "scores": [{**score, "p_fake": round(score["p_fake"], 4)} for score in judgement.scores],
+                }
+        return {**result, "models": self.models}
+
+    def __str__(self) -> str:
+        lines = [self.path]
+        for name in ("picture", "voice"):
+            judgement: Judgement = getattr(self, name)
+            if judgement.abstained is not None:
+                lines.append(f"  {name:8} cannot tell: {judgement.abstained}")
+                continue
+            certainty = judgement.p_fake if judgement.verdict == MANIPULATED else 1 - judgement.p_fake
+            lines.append(f"  {name:8} looks {judgement.verdict}, probability {certainty:.0%}")
+        return "\n".join(lines)
+
+
+def find_model(kind: str) -> Path:
+    """Return the folder of the model to use for ``"picture"`` or ``"voice"``.
+
+    The model that ships with the project comes first; where there is none, the one that the
+    notebooks trained last on this machine.
+
+    Raises
+    ------
+    InputError
+        There is neither.
+    """
+    places = [paths.models_dir() / kind, paths.work_dir() / "models" / kind]
+    for folder in places:
+        if (folder / "model.json").is_file():
+            return folder
+    raise InputError(
+        kind, "there is no trained model yet; `make study` trains one, or give the folder of a model"
+    )
+
+
+class DeepfakeDetector:
+    """Judge videos, pictures and sound files; the models load once, on first use.
+
+    Parameters
+    ----------
+    picture_model, voice_model : str, os.PathLike or None
+        Folders of trained models (`dfutils.bundles`); None: see `find_model`.
+
+    Examples
+    --------
+    >>> from dfutils.detector import DeepfakeDetector      # doctest: +SKIP
+    >>> print(DeepfakeDetector().analyze("clip.mp4"))      # doctest: +SKIP
+    clip.mp4
+      picture  looks manipulated, probability 93%
+      voice    cannot tell: has no sound
+    """
+
+    def __init__(
+        self,
+        picture_model: str | os.PathLike | None = None,
+        voice_model: str | os.PathLike | None = None,
+    ):
+        self._folders = {"picture": picture_model, "voice": voice_model}
+        self._bundles: dict = {}
+        self._detectors: dict = {}
+
+    def bundle(self, kind: str):
+        """Return the loaded model for ``"picture"`` or ``"voice"``."""
+        if kind not in self._bundles:
+            from dfutils.bundles import load_bundle
+
+            self._bundles[kind] = load_bundle(self._folders[kind] or find_model(kind))
+        return self._bundles[kind]
+
+    def analyze(
+        self,
+        path: str | os.PathLike,
+        n_frames: int = 10,
+        n_fragments: int = 5,
+        fragment_seconds: float | None = None,
+    ) -> Report:
+        """Judge one file.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A video, a picture or a sound file.
+        n_frames : int
+            Frames to look at, 1..1000, evenly spread.
+        n_fragments : int
+            Fragments of sound to listen to, 1..1000, evenly spread.
+        fragment_seconds : float or None
+            Their length [s]; None takes the length that the model was trained on.
+
+        Returns
+        -------
+        Report
+            A part that cannot be judged abstains and says why.
+
+        Raises
+        ------
+        InputError
+            The file is missing, empty, or neither its picture nor its sound can be read; or an
+            argument is out of range.
+        """
+        _check_count("n_frames", n_frames)
+        _check_count("n_fragments", n_fragments)
+        if fragment_seconds is not None and not 0.5 <= fragment_seconds <= 60:
+            raise InputError("fragment_seconds", f"must lie in 0.5..60, got {fragment_seconds}")
+        from dfutils.video import check_file
+
+        path = check_file(path)
+        picture, no_picture = _try(lambda: self._judge_picture(path, n_frames))
+        voice, no_voice = _try(lambda: self._judge_voice(path, n_fragments, fragment_seconds))
+        if no_picture and no_voice and not (no_picture.readable or no_voice.readable):
+            raise InputError(
+                path, f"neither picture nor sound can be read: {no_picture.abstained}; {no_voice.abstained}"
+            )
+        models = {kind: bundle.sha256[:16] for kind, bundle in self._bundles.items()}
+        return Report(str(path), picture or no_picture, voice or no_voice, models)
+
+    def _judge_picture(self, path: Path, n_frames: int) -> Judgement:
+        from dfutils.crops import CropGeometry, crop_face, resize_image
+        from dfutils.faces import make_detector
+        from dfutils.video import read_frames
+
+        frames = read_frames(path, n_frames)
+        first = next(frames)  # raises if there is no picture, before the model is loaded
+        bundle = self.bundle("picture")
+        inputs = bundle.inputs
+        name = inputs["detector"]
+        if name not in self._detectors:
+            self._detectors[name] = make_detector(name, min_confidence=inputs["min_confidence"])
+        geometry = CropGeometry(**inputs["geometry"])
+        images, indices, n_seen, too_small = [], [], 0, 0
+        for index, frame in _chain(first, frames):
+            n_seen += 1
+            faces = self._detectors[name].detect(frame)
+            if not faces:
+                continue
+            if faces[0].box[2] < inputs["min_face_px"]:
+                too_small += 1
+                continue
+            crop = crop_face(frame, faces[0].box, geometry)
+            images.append(resize_image(crop, bundle.config.size_hw).astype(np.float32))
+            indices.append(index)
+        if not images:
+            found = (
+                f"the largest face is under {inputs['min_face_px']} px wide" if too_small else "no face found"
+            )
+            return _Abstention.readable_because(f"{found} in {n_seen} frames")
+        p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, n_frames))
+        scores = [{"frame_index": int(i), "p_fake": float(p)} for i, p in zip(indices, p_fake)]
+        return Judgement.from_scores(scores, bundle.calibration.threshold)
+
+    def _judge_voice(self, path: Path, n_fragments: int, seconds: float | None) -> Judgement:
+        from dfutils.audio import SAMPLE_RATE_HZ, fragments, load_audio, normalise_voice
+        from dfutils.augment import VoiceAugmentation
+        from dfutils.lfcc import lfcc_image, voice_features
+
+        audio = load_audio(path, max_seconds=MAX_AUDIO_SECONDS)
+        bundle = self.bundle("voice")
+        inputs = bundle.inputs
+        seconds = seconds or inputs["fragment_seconds"] or inputs["utterance_seconds"]
+        finish = VoiceAugmentation("none")
+        images, times, reason = [], [], "no sound"
+        for start, part in fragments(audio, n_fragments, seconds):
+            try:
+                if inputs["normalise"]:
+                    part = normalise_voice(part, seconds=None)
+                elif part.size < SAMPLE_RATE_HZ // 2:
+                    raise InputError(
+                        path, f"holds {part.size / SAMPLE_RATE_HZ:.2f} s of sound, less than 0.5 s"
+                    )
+            except InputError as error:
+                reason = error.reason
+                continue
+            rows = voice_features(finish(part, SAMPLE_RATE_HZ, 0), SAMPLE_RATE_HZ, inputs["features"])
+            images.append(lfcc_image(rows, bundle.config.size_hw))
+            times.append(start / SAMPLE_RATE_HZ)
+        if not images:
+            return _Abstention.readable_because(f"too little sound to judge: it {reason}")
+        p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, n_fragments))
+        scores = [{"time_s": round(t, 2), "p_fake": float(p)} for t, p in zip(times, p_fake)]
+        return Judgement.from_scores(scores, bundle.calibration.threshold)
+
+
+@dataclass
+class _Abstention(Judgement):
+    readable: bool = False
+
+    @classmethod
+    def readable_because(cls, reason: str) -> _Abstention:
+        return cls(abstained=reason, readable=True)
+
+
+def _try(judge: Callable[[], Judgement]) -> tuple[Judgement | None, _Abstention | None]:
+    try:
+        judgement = judge()
+    except InputError as error:
+        return None, _Abstention(abstained=error.reason)
+    return (None, judgement) if isinstance(judgement, _Abstention) else (judgement, None)
+
+
+def _logits(model, images: list[np.ndarray], batch_size: int) -> np.ndarray:
+    """Predict in batches of one size: every new size would cost seconds of tracing."""
+    n = len(images)
+    padded = images + [images[-1]] * (-n % batch_size)
+    logits = model.predict(np.stack(padded), batch_size=batch_size, verbose=0)[:n]
+    return np.asarray(logits[:, 1], np.float64) - logits[:, 0]
+
+
+def _chain(first, rest):
+    yield first
+    yield from rest
+
+
+def _check_count(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= 1000:
+        raise InputError(name, f"must be a whole number in 1..1000, got {value!r}")
