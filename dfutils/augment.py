@@ -18,8 +18,6 @@ import numpy as np
 
 from dfutils.errors import InputError
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version
-
 _AUDIO_LOCK = threading.Lock()
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from dfutils import paths
-from dfutils.errors import InputError
+from dfutils.errors import InputError, ModelError
+from dfutils.quiet import native_stderr_to
 
 MANIPULATED, PRISTINE = "manipulated", "pristine"
 MAX_AUDIO_SECONDS = 600.0
@@ -138,9 +139,13 @@ class DeepfakeDetector:
     def bundle(self, kind: str):
         """Return the loaded model for ``"picture"`` or ``"voice"``."""
         if kind not in self._bundles:
-            from dfutils.bundles import load_bundle
+            with native_stderr_to():  # TensorFlow's start-up
+                from dfutils.bundles import load_bundle
 
-            self._bundles[kind] = load_bundle(self._folders[kind] or find_model(kind))
+            try:
+                self._bundles[kind] = load_bundle(self._folders[kind] or find_model(kind))
+            except InputError as error:  # the model is at fault, not the file that is judged
+                raise ModelError(error.subject, error.reason) from error
         return self._bundles[kind]
 
     def analyze(
@@ -173,6 +178,8 @@ class DeepfakeDetector:
         InputError
             The file is missing, empty, or neither its picture nor its sound can be read; or an
             argument is out of range.
+        ModelError
+            There is no trained model, or its weights are not the recorded ones.
         """
         _check_count("n_frames", n_frames)
         _check_count("n_fragments", n_fragments)
@@ -268,6 +275,8 @@ class _Abstention(Judgement):
 def _try(judge: Callable[[], Judgement]) -> tuple[Judgement | None, _Abstention | None]:
     try:
         judgement = judge()
+    except ModelError:
+        raise
     except InputError as error:
         return None, _Abstention(abstained=error.reason)
     return (None, judgement) if isinstance(judgement, _Abstention) else (judgement, None)

@@ -34,5 +34,9 @@ class IntegrityError(InputError):
     """A file is not the one that was recorded (its sha256 differs, or a part is missing)."""
 
 
+class ModelError(InputError):
+    """There is no trained model to use, or it may not be used."""
+
+
 class LeakError(InputError):
     """A person, a source recording or a file stands in more than one split."""

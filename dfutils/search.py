@@ -134,7 +134,7 @@ def shuffled_control(
     validation: Features,
     config: ModelConfig,
     learning_rate: float,
-    n_repeats: int = 5,
+    n_repeats: int = 10,
     seed: int = 42,
 ) -> list[float]:
     """Train on shuffled labels, which nothing can be learnt from; returns the validation AUCs.

@@ -15,6 +15,7 @@ import yaml
 
 from dfutils.errors import InputError
 from dfutils.paths import PROJECT_ROOT, atomic_path, corpus_name, data_dir, reports_dir, weights_dir, work_dir
+from dfutils.quiet import native_stderr_to
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
 PROFILES = NOTEBOOKS / "profiles"
@@ -155,11 +156,16 @@ def run_study(profile: Profile, only: list[str] | None = None, force: bool = Fal
         print(f"{label}: running …", flush=True)
         started = time.monotonic()
         try:
-            papermill.execute_notebook(
-                str(notebook), str(output), parameters, kernel_name="python3", progress_bar=False,
-                execution_timeout=int(profile.minutes * 60), cwd=str(work_dir()), log_output=False,
-                extra_arguments=["--IPKernelApp.log_level=40"],  # no warning on its local sockets
-            )  # fmt: skip
+            with native_stderr_to(executed / "kernels.log"):
+                papermill.execute_notebook(
+                    str(notebook),
+                    str(output),
+                    parameters,
+                    kernel_name="python3",
+                    progress_bar=False,
+                    execution_timeout=int(profile.minutes * 60),
+                    cwd=str(work_dir()),
+                )
         except PapermillExecutionError as error:
             raise InputError(
                 notebook.name,

@@ -7,9 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our errors name the file; the decoder's do not
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-
 import cv2
 import numpy as np
 

@@ -1,0 +1,35 @@
+# Every target is what a person could type; .venv is made on first use.
+PYTHON ?= python3.11
+BIN := .venv/bin
+export NO_ALBUMENTATIONS_UPDATE = 1
+
+.PHONY: study test lab lint lock notebooks-strip clean
+
+study: .venv/ready  ## run the notebooks (embedded corpus, or DFUTILS_DATA); PROFILE=name for others
+	$(BIN)/python -m dfutils study $(if $(PROFILE),--profile $(PROFILE))
+
+test: .venv/ready  ## run all tests
+	$(BIN)/python -m pytest
+
+lab: .venv/ready  ## open JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+lint: .venv/ready  ## ruff, notebooks included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lock: .venv/ready  ## compile requirements.txt from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra mtcnn --extra dev --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.txt
+
+notebooks-strip: .venv/ready  ## take outputs and run data out of the notebooks
+	$(BIN)/nbstripout --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+
+clean:  ## remove all that `make study` made (not the environment)
+	rm -rf data/work reports/study-*
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
