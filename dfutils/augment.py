@@ -71,7 +71,10 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
         "study-e": study_e,
         "study-e-coarse": lambda: [
             *study_e(),
-            A.CoarseDropout(num_holes_range=(2, 2), hole_height_range=(64, 64), hole_width_range=(64, 64)),
+            # 64 of the 224 px that study E resizes to first; ours come in any size, some below 64 px
+            A.CoarseDropout(
+                num_holes_range=(2, 2), hole_height_range=(0.286, 0.286), hole_width_range=(0.286, 0.286)
+            ),
         ],
         "study-e-grid": lambda: [*study_e(), A.GridDropout(holes_number_xy=(5, 5), p=0.5)],
     }

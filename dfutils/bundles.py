@@ -152,7 +152,8 @@ def _sha256(path: Path) -> str:
 def _values_sha256(model: keras.Model) -> str:
     digest = hashlib.sha256()
     for value in model.get_weights():  # float16: the same before and after storing in half precision
-        digest.update(np.asarray(value).astype(np.float16).tobytes())
+        with np.errstate(over="ignore"):
+            digest.update(np.asarray(value).astype(np.float16).tobytes())
     return digest.hexdigest()
 
 
@@ -164,8 +165,13 @@ def _halve(path: Path) -> None:
         def copy(name, item):
             if isinstance(item, h5py.Dataset):
                 value = item[()]
-                is_float = getattr(value, "dtype", None) == np.float32
-                target = new.create_dataset(name, data=value.astype(np.float16) if is_float else value)
+                half = value
+                if getattr(value, "dtype", None) == np.float32:
+                    with np.errstate(over="ignore"):
+                        half = value.astype(np.float16)
+                    if not np.array_equal(np.isfinite(half), np.isfinite(value)):  # beyond 65,504
+                        half = value
+                target = new.create_dataset(name, data=half)
             else:
                 target = new.require_group(name)
             for key, attribute in item.attrs.items():

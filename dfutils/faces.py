@@ -86,7 +86,11 @@ class YuNetDetector:
     def _detect_at(self, image: np.ndarray, scale: float) -> list[Face]:
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])
         resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else image
-        self._model.setInputSize((width, height))
+        # below 64 px OpenCV's YuNet returns random boxes at times; padding moves no coordinate
+        pad_bottom, pad_right = max(0, 64 - height), max(0, 64 - width)
+        if pad_bottom or pad_right:
+            resized = cv2.copyMakeBorder(resized, 0, pad_bottom, 0, pad_right, cv2.BORDER_REPLICATE)
+        self._model.setInputSize((width + pad_right, height + pad_bottom))
         _, rows = self._model.detect(cv2.cvtColor(resized, cv2.COLOR_RGB2BGR))
         rows = np.empty((0, 15), np.float32) if rows is None else rows
         return largest_first(

@@ -147,7 +147,7 @@ def build_model(config: ModelConfig, weights: str | os.PathLike | None = "auto")
     backbone = _build_backbone(config, weights)
     backbone.trainable = False
     inputs = keras.Input((*config.size_hw, 3), name="image")
-    scaled = _scale_input(inputs, config)
+    scaled = keras.layers.Identity(name="scaled")(_scale_input(inputs, config))
     outputs = _add_head(backbone(scaled), config)
     return keras.Model(inputs, outputs, name=f"{config.kind}_{config.backbone}")
 
@@ -181,14 +181,17 @@ def get_backbone(model: keras.Model) -> keras.Model:
 def unfreeze(model: keras.Model, train_batch_norm: bool = False) -> None:
     """Let all weights train; batch normalisation keeps its statistics unless told otherwise.
 
-    With ImageNet weights the kept statistics are the stable choice for small batches; a backbone
-    that starts from random weights needs ``train_batch_norm=True``.
+    With ImageNet weights the kept statistics are the stable choice for small batches. A backbone
+    that starts from random weights needs ``train_batch_norm=True``, and statistics that follow
+    within tens of steps: MobileNetV2's default momentum of .999 would take thousands.
     """
     backbone = get_backbone(model)
     backbone.trainable = True
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = train_batch_norm
+            if train_batch_norm:
+                layer.momentum = min(layer.momentum, 0.9)
 
 
 def compile_model(

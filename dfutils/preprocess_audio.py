@@ -69,6 +69,8 @@ def extract_clips(
     InputError
         Not one clip came out.
     """
+    if not len(voices):
+        raise InputError("voices", "the table has no rows to make clips of")
     folder = Path(folder).absolute()
     jobs = [joblib.delayed(_process_voice)(path, folder, normalise, max_seconds) for path in voices["path"]]
     stream = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)

@@ -99,6 +99,8 @@ def extract_crops(
         Not one crop could be cut.
     """
     settings = settings or CropSettings()
+    if not len(videos):
+        raise InputError("videos", "the table has no rows to cut crops from")
     make_detector(settings.detector, min_confidence=settings.min_confidence)  # fail before the work
     folder = Path(folder).absolute()
     records: dict[str, dict] = {}
@@ -187,7 +189,9 @@ def _cut(
     # the seed depends on the video, or all videos would give the same frame numbers
     seed = int.from_bytes(hashlib.sha256(f"{settings.seed}/{path.name}".encode()).digest()[:4], "big")
     frames = read_frames_at(path, known) if known else read_frames(path, n, settings.sampling, seed)
+    n_read = 0
     for index, frame in frames:
+        n_read += 1
         if index in known:
             crop = known[index]
             box = tuple(crop[name] for name in ("x", "y", "width", "height"))
@@ -219,3 +223,6 @@ def _cut(
                 "n_faces": n_faces,
             }
         )
+    if n_read < len(known):
+        reason = f"only {n_read} of the {len(known)} frames of its real video could be read"
+        record["rejects"].append({"frame_index": -1, "reason": reason})

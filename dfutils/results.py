@@ -6,6 +6,7 @@ import csv
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -133,11 +134,18 @@ def save_figure(figure, name: str, folder: str | os.PathLike | None = None) -> P
 
 def _to_json(value) -> str:
     def plain(item):
-        if hasattr(item, "item"):
-            return item.item()
-        return str(item)
+        """What strict JSON can hold: it knows neither NaN nor infinity."""
+        if isinstance(item, dict):
+            return {str(key): plain(part) for key, part in item.items()}
+        if isinstance(item, list | tuple):
+            return [plain(part) for part in item]
+        if hasattr(item, "tolist"):  # NumPy's numbers and arrays
+            return plain(item.tolist())
+        if isinstance(item, float) and not math.isfinite(item):
+            return None
+        return item if item is None or isinstance(item, bool | int | float | str) else str(item)
 
-    return json.dumps(value, default=plain, sort_keys=True).replace("NaN", "null")
+    return json.dumps(plain(value), sort_keys=True, allow_nan=False)
 
 
 def _versions() -> dict[str, str]:

@@ -81,6 +81,7 @@ def fit(
     # the best weights may stem from before an interruption: remember the value with the file
     history = pd.read_csv(history_path) if history_path.exists() else pd.DataFrame()
     so_far = None
+    worst = -np.inf if mode == "max" else np.inf  # else Keras takes a first NaN for the best
     if len(history) and (folder / "backup").exists() and monitor in history:
         so_far = float(history[monitor].max() if mode == "max" else history[monitor].min())
     elif history_path.exists():
@@ -89,7 +90,7 @@ def fit(
         _EpochOfData(train),
         keras.callbacks.ModelCheckpoint(
             best, monitor=monitor, mode=mode, save_best_only=True, save_weights_only=True,
-            initial_value_threshold=so_far,
+            initial_value_threshold=worst if so_far is None else so_far,
         ),
         keras.callbacks.CSVLogger(history_path, append=so_far is not None),
         keras.callbacks.BackupAndRestore(folder / "backup"),
@@ -105,6 +106,7 @@ def fit(
     model.fit(
         data, labels, validation_data=validation, epochs=epochs, callbacks=callbacks,
         class_weight=class_weight, verbose=0,
+        shuffle=not isinstance(data, keras.utils.PyDataset),  # loaders order themselves, by seed and epoch
     )  # fmt: skip
     if not best.exists():
         raise InputError(folder, f"training gave no finite {monitor}; try a lower learning rate")
@@ -231,7 +233,7 @@ def adapt_batch_norm(model: keras.Model, data: ManifestSequence, n_batches: int 
     backbone = get_backbone(model)
     norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]
-    to_backbone = keras.Model(model.input, model.layers[[*model.layers].index(backbone) - 1].output)
+    to_backbone = keras.Model(model.input, model.get_layer("scaled").output)
     backbone.trainable = True
     try:
         for index in range(min(n_batches, len(data))):

@@ -49,7 +49,7 @@ def test_tables_agree_with_files_and_pass_the_leak_check(corpus):
     check_leaks(clips)
     check_leaks(utterances)
     assert len(clips) == 5 * 4
-    assert len(utterances) == 5 * 8
+    assert len(utterances) == 5 * 12
     on_disk = {str(p) for sub in ("videos", "voices") for p in (folder / sub).iterdir()}
     assert on_disk == {*clips["path"], *utterances["path"]}
     for table in (clips, utterances):
@@ -95,7 +95,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_other_ones(tmp_path):
     a, b, c = (snapshot(tmp_path / name) for name in "abc")
     assert a.keys() == b.keys() == c.keys()
     media = [name for name in a if name.endswith((".mp4", ".flac"))]
-    assert len(media) == 6
+    assert len(media) == 8
     for name in media:
         assert a[name][1] == b[name][1] != c[name][1]
 

@@ -48,7 +48,7 @@ def build_corpus(
     people_per_split : dict, optional
         Default `plan.PEOPLE_PER_SPLIT`: 10, 4, 5 and 5 people.
     n_reals_per_person : int
-        Real clips; each gives one fake. Twice as many utterances.
+        Real clips; each gives one fake. Three times as many utterances.
     seconds : float
         Length of the clips [s]; utterances take 86 to 100 % of it.
 
@@ -78,7 +78,7 @@ def build_corpus(
     split_of = plan.list_people(people_per_split)
     key = {"version": CORPUS_VERSION, "seed": seed, "people_per_split": people_per_split,
            "n_reals_per_person": n_reals_per_person, "seconds": seconds}  # fmt: skip
-    voice_rows = plan.plan_voices(split_of, 2 * n_reals_per_person)
+    voice_rows = plan.plan_voices(split_of, 3 * n_reals_per_person)
     video_rows = plan.plan_videos(split_of, n_reals_per_person, seconds, seed)
     wanted = [row["path"] for row in voice_rows + video_rows]
 
