@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
-import keras
 import numpy as np
 
+from dfutils.backend import keras
 from dfutils.calibration import Calibration
 from dfutils.errors import InputError, IntegrityError
 from dfutils.models import ModelConfig, build_model

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 
 from dfutils.audio import SAMPLE_RATE_HZ, fragments, load_audio
 from dfutils.augment import FaceAugmentation, VoiceAugmentation, mask_features
+from dfutils.backend import keras
 from dfutils.crops import resize_image
 from dfutils.errors import InputError
 from dfutils.lfcc import lfcc_image, voice_features

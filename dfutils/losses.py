@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import keras
-from keras import ops
-
+from dfutils.backend import keras
 from dfutils.errors import InputError
+
+ops = keras.ops
 
 
 @keras.saving.register_keras_serializable(package="dfutils")

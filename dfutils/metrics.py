@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from sklearn import metrics as skm
@@ -171,7 +169,6 @@ def cluster_bootstrap(
     bounds = dict.fromkeys(("auc_low", "auc_high", "eer_low", "eer_high"), float("nan"))
     bounds["n_clusters"] = len(names)
     if len(names) < 5:
-        warnings.warn(f"no interval from only {len(names)} clusters", stacklevel=2)
         return bounds
     generator = np.random.default_rng(seed)
     draws = []

@@ -6,8 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import keras
-
+from dfutils.backend import keras
 from dfutils.errors import InputError
 from dfutils.losses import CosineLogits, FakeAUC, LargeMarginCosineLoss
 from dfutils.paths import weights_dir
@@ -219,6 +218,27 @@ def compile_model(
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy"), FakeAUC()],
     )
     return model
+
+
+def warm_up_and_cosine(peak: float, n_steps: int, warm_up: float = 0.1):
+    """Learning rate that rises for a share of all steps and then falls to 0 along a cosine.
+
+    Parameters
+    ----------
+    peak : float
+    n_steps : int
+        Of the whole training.
+    warm_up : float
+        Share of the steps, 0..1.
+
+    Returns
+    -------
+    keras.optimizers.schedules.CosineDecay
+    """
+    n_warm_up = round(warm_up * n_steps)
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 100, max(1, n_steps - n_warm_up), warmup_target=peak, warmup_steps=n_warm_up
+    )
 
 
 def _scaling(backbone: str) -> str | None:

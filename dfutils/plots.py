@@ -174,6 +174,7 @@ def scores_over_time(axes, scores: Sequence[dict], threshold: float, name: str):
             axes.scatter(*zip(*points), color=colour, marker=marker, label=f"looks {word}")
     axes.axhline(threshold, color="black", ls=":", lw=1)
     axes.set_ylim(-0.03, 1.03)
+    axes.set_xlim(-0.03 * max(*places, 1), 1.03 * max(*places, 1))
     axes.set_xlabel("time [s]" if unit == "time_s" else "frame")
     axes.set_ylabel("p_fake")
     axes.set_title(name)

@@ -6,10 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 
+from dfutils.backend import keras
 from dfutils.errors import InputError
 from dfutils.metrics import auc
 from dfutils.models import ModelConfig, build_head_model, compile_model

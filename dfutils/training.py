@@ -7,11 +7,11 @@ import json
 import os
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from dfutils.backend import keras
 from dfutils.datasets import ManifestSequence
 from dfutils.errors import InputError
 from dfutils.manifest import fingerprint
@@ -115,6 +115,11 @@ def fit(
     with atomic_path(done) as temporary:
         temporary.write_text(json.dumps({"epochs": len(history)}))
     return history
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python, NumPy and the Keras backend."""
+    keras.utils.set_random_seed(seed)
 
 
 def predict_logits(model: keras.Model, data, progress: bool = True) -> np.ndarray:

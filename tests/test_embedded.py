@@ -78,8 +78,8 @@ def test_people_and_methods_are_disjoint_over_the_splits(corpus):
 def test_default_plan_balances_manipulations_against_voices():
     split_of = plan.list_people(plan.PEOPLE_PER_SPLIT)
     rows = plan.plan_videos(split_of, 2, 3.0, 42)
-    assert len(split_of) == 24
-    assert len(rows) == 96
+    assert len(split_of) == 25
+    assert len(rows) == 100
     seen = [row for row in rows if row["label"] and row["split"] == "train"]
     assert sum(row["method"] == "swap" for row in seen) == len(seen) / 2
     assert {(row["method"], row["voice_method"]) for row in seen} == {
@@ -172,7 +172,7 @@ def test_face_is_found_once_in_nearly_every_frame(corpus):
 def test_every_default_person_has_one_face_and_looks_different():
     detector = cv2.FaceDetectorYN.create(str(MODEL), "", (360, 330), score_threshold=0.6)
     faces = []
-    for index in range(24):
+    for index in range(25):
         person = people.draw_person(index, 42)
         image = cv2.resize(person.portrait[..., 2::-1], (360, 330), interpolation=cv2.INTER_AREA)
         found = detector.detect(image)[1]
@@ -181,7 +181,7 @@ def test_every_default_person_has_one_face_and_looks_different():
         drawn, seen = person.landmarks[:5].mean(axis=0) / 2, found[0][4:14].reshape(5, 2).mean(axis=0)
         assert np.abs(seen - drawn).max() < 6
         faces.append(image[90:220, 110:250].astype(np.float32))
-    for first in range(24):
+    for first in range(25):
         for second in range(first):
             assert np.abs(faces[first] - faces[second]).mean() > 8
             assert np.abs(faces[first] - faces[second][:, ::-1]).mean() > 8

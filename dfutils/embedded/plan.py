@@ -11,7 +11,7 @@ from dfutils.embedded.voices import SR
 from dfutils.errors import InputError
 from dfutils.manifest import REAL_METHOD, SPLITS
 
-PEOPLE_PER_SPLIT = {"train": 10, "val": 4, "test": 5, "unseen": 5}
+PEOPLE_PER_SPLIT = {"train": 10, "val": 5, "test": 5, "unseen": 5}
 DATASET = "embedded"
 
 

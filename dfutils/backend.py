@@ -1,0 +1,13 @@
+"""Import Keras, and start its backend, without the native libraries' start-up chatter."""
+
+import os
+
+from dfutils.quiet import native_stderr_to
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with native_stderr_to():
+    import keras
+
+    keras.ops.zeros(1)  # the backend looks at the processor, and says so, on first use
+
+__all__ = ["keras"]
