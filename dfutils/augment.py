@@ -64,8 +64,34 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
             shift_scale_rotate(0.0625, 0.1, 10, p=0.5),
         ]
 
+    def robust() -> list:
+        # what happens to a clip on its way through the net, the same for both classes; cropping is
+        # jittered because another video's faces are never framed quite like the training crops
+        return [
+            A.HorizontalFlip(p=0.5),
+            A.Affine(
+                scale=(0.9, 1.12),
+                translate_percent=(-0.05, 0.05),
+                rotate=(-8, 8),
+                border_mode=cv2.BORDER_REFLECT_101,
+                p=0.6,
+            ),
+            A.RandomBrightnessContrast(p=0.4),
+            A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=20, val_shift_limit=10, p=0.3),
+            A.ToGray(p=0.05),
+            A.OneOf([A.GaussianBlur(blur_limit=(3, 5), p=1), A.MotionBlur(blur_limit=(3, 5), p=1)], p=0.12),
+            A.Downscale(
+                scale_range=(0.4, 0.9),
+                interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
+                p=0.35,
+            ),
+            noise(0.1),
+            A.ImageCompression(quality_range=(35, 100), p=0.75),
+        ]
+
     return {
         "none": list,
+        "robust": robust,
         "flip": lambda: [A.HorizontalFlip(p=0.5)],
         "thesis": thesis,
         "study-e": study_e,
@@ -80,7 +106,7 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
     }
 
 
-FACE_PIPELINES = ("none", "flip", "thesis", "study-e", "study-e-coarse", "study-e-grid")
+FACE_PIPELINES = ("none", "flip", "robust", "thesis", "study-e", "study-e-coarse", "study-e-grid")
 VOICE_PIPELINES = ("none", "thesis")
 
 
@@ -91,7 +117,8 @@ class FaceAugmentation:
     ----------
     name : str
         One of `FACE_PIPELINES`. ``"thesis"`` is the audio-visual thesis' list, ``"study-e"`` the
-        default of the eight-backbones study.
+        default of the eight-backbones study, ``"robust"`` ours: framing, colour, resolution and
+        compression, as they vary between sources.
     """
 
     def __init__(self, name: str = "thesis"):

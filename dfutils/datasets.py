@@ -14,6 +14,7 @@ from dfutils.backend import keras
 from dfutils.crops import resize_image
 from dfutils.errors import InputError
 from dfutils.lfcc import lfcc_image, voice_features
+from dfutils.made_fakes import make_fake
 from dfutils.video import read_image
 
 
@@ -30,6 +31,9 @@ class ManifestSequence(keras.utils.PyDataset):
     workers : int
         Threads that prepare batches; never processes, which would repeat each other's random
         numbers.
+    samples_per_epoch : int, optional
+        Serve only so many rows each epoch, and go on with the others in the next; needs
+        ``shuffle``.
 
     Attributes
     ----------
@@ -45,6 +49,7 @@ class ManifestSequence(keras.utils.PyDataset):
         shuffle: bool = False,
         seed: int = 42,
         workers: int = 2,
+        samples_per_epoch: int | None = None,
     ):
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
         if not len(manifest):
@@ -55,6 +60,11 @@ class ManifestSequence(keras.utils.PyDataset):
         self._paths = self.manifest["path"].tolist()
         self.labels = self.manifest["label"].to_numpy(np.int32)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        if samples_per_epoch is not None and not (shuffle and samples_per_epoch > 0):
+            raise InputError(
+                "samples_per_epoch", f"needs shuffle and must be positive, got {samples_per_epoch}"
+            )
+        self._n_served = min(samples_per_epoch or len(manifest), len(manifest))
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -62,7 +72,12 @@ class ManifestSequence(keras.utils.PyDataset):
         self.epoch = epoch
         order = np.arange(len(self._paths))
         if self.shuffle:
-            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+            # one shuffled round after the other, cut into epochs: no row waits longer than two rounds
+            first, n_rows = epoch * self._n_served, len(order)
+            rounds = range(first // n_rows, (first + self._n_served - 1) // n_rows + 1)
+            shuffled = [np.random.default_rng([self.seed, number]).permutation(n_rows) for number in rounds]
+            start = first % n_rows
+            order = np.concatenate(shuffled)[start : start + self._n_served]
         self._order = order
 
     def on_epoch_end(self) -> None:
@@ -70,7 +85,7 @@ class ManifestSequence(keras.utils.PyDataset):
         self.set_epoch(self.epoch + 1)
 
     def __len__(self) -> int:
-        return -(-len(self._paths) // self.batch_size)
+        return -(-self._n_served // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
@@ -102,6 +117,10 @@ class FaceSequence(ManifestSequence):
         [px]
     augmentation : str
         One of `dfutils.augment.FACE_PIPELINES`; applied before resizing.
+    landmarks : numpy.ndarray, shape=(n, 5, 2), optional
+        Five points per row [px of the crop], for manifests with the column ``made``: there a real
+        face is turned into a fake (`dfutils.made_fakes`) before it is augmented, a new one every
+        epoch.
     **options
         See `ManifestSequence`.
     """
@@ -111,15 +130,23 @@ class FaceSequence(ManifestSequence):
         manifest: pd.DataFrame,
         size_hw: tuple[int, int] = (275, 225),
         augmentation: str = "none",
+        landmarks: np.ndarray | None = None,
         **options,
     ):
         super().__init__(manifest, **options)
         self.size_hw = tuple(size_hw)
         self.augment = FaceAugmentation(augmentation)
+        self._made = self.manifest["made"].tolist() if "made" in self.manifest else None
+        self._landmarks = landmarks
+        if self._made and (landmarks is None or landmarks.shape != (len(manifest), 5, 2)):
+            raise InputError("landmarks", "a manifest with made fakes needs five points for every row")
 
     def load(self, row: int, seed: int) -> np.ndarray:
         """Read, augment and resize one crop; shape=(height, width, 3), float32 in 0..255."""
-        image = self.augment(read_image(self._paths[row]), seed)
+        image = read_image(self._paths[row])
+        if self._made and self._made[row]:
+            image = make_fake(image, self._landmarks[row], seed, self._made[row])
+        image = self.augment(image, seed)
         return resize_image(image, self.size_hw).astype(np.float32)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,82 +12,9 @@ import numpy as np
 from dfutils import paths
 from dfutils.errors import InputError, ModelError
 from dfutils.quiet import native_stderr_to
+from dfutils.report import Judgement, Report
 
-MANIPULATED, PRISTINE = "manipulated", "pristine"
 MAX_AUDIO_SECONDS = 600.0
-
-
-@dataclass
-class Judgement:
-    """What the detector says about the picture or the voice.
-
-    Attributes
-    ----------
-    p_fake : float or None
-        Calibrated probability of manipulation, 0..1; None where the detector abstains.
-    verdict : str or None
-        ``"manipulated"`` or ``"pristine"``.
-    threshold : float or None
-        ``p_fake`` at or above which the verdict is "manipulated"; frozen on validation data.
-    used : int
-        Frames, or fragments of sound, that were judged.
-    scores : list of dict
-        One entry each: ``time_s`` or ``frame_index``, and ``p_fake``.
-    abstained : str or None
-        Why there is no verdict.
-    """
-
-    p_fake: float | None = None
-    verdict: str | None = None
-    threshold: float | None = None
-    used: int = 0
-    scores: list[dict] = field(default_factory=list)
-    abstained: str | None = None
-
-    @classmethod
-    def from_scores(cls, scores: list[dict], threshold: float) -> Judgement:
-        """Average the scores and compare with the threshold."""
-        p_fake = float(np.mean([score["p_fake"] for score in scores]))
-        verdict = MANIPULATED if p_fake >= threshold else PRISTINE
-        return cls(p_fake, verdict, threshold, len(scores), scores)
-
-
-@dataclass
-class Report:
-    """The detector's findings on one file."""
-
-    path: str
-    picture: Judgement
-    voice: Judgement
-    models: dict = field(default_factory=dict)
-
-    def to_dict(self) -> dict:
-        """Plain values, for JSON: probabilities rounded to four digits."""
-        result: dict = {"path": self.path}
-        for name, unit in (("picture", "frames_used"), ("voice", "fragments_used")):
-            judgement: Judgement = getattr(self, name)
-            if judgement.abstained is not None:
-                result[name] = {"abstained": judgement.abstained}
-            else:
-                result[name] = {
-                    "p_fake": round(judgement.p_fake, 4),
-                    "verdict": judgement.verdict,
-                    "threshold": round(judgement.threshold, 4),
-                    unit: judgement.used,
-                    "scores": [{**score, "p_fake": round(score["p_fake"], 4)} for score in judgement.scores],
-                }
-        return {**result, "models": self.models}
-
-    def __str__(self) -> str:
-        lines = [self.path]
-        for name in ("picture", "voice"):
-            judgement: Judgement = getattr(self, name)
-            if judgement.abstained is not None:
-                lines.append(f"  {name:8} cannot tell: {judgement.abstained}")
-                continue
-            certainty = judgement.p_fake if judgement.verdict == MANIPULATED else 1 - judgement.p_fake
-            lines.append(f"  {name:8} looks {judgement.verdict}, probability {certainty:.0%}")
-        return "\n".join(lines)
 
 
 def find_model(kind: str) -> Path:

@@ -4,36 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from dfutils.backbones import build_backbone, input_scaling, scale_input
 from dfutils.backend import keras
 from dfutils.errors import InputError
 from dfutils.losses import CosineLogits, FakeAUC, LargeMarginCosineLoss
-from dfutils.paths import weights_dir
 
-# what each family of keras.applications expects, told by the beginning of its name
-_SCALINGS = {
-    "EfficientNet": "0..255",  # B0..B7 and V2: their rescaling is inside
-    "MobileNetV3": "0..255",
-    "ConvNeXt": "0..255",
-    "MobileNet": "-1..1",
-    "Xception": "-1..1",
-    "Inception": "-1..1",
-    "NASNet": "-1..1",
-    "DenseNet": "imagenet",
-    "ResNet50V2": "-1..1",
-    "ResNet101V2": "-1..1",
-    "ResNet152V2": "-1..1",
-    "ResNet": "bgr",
-    "VGG": "bgr",
-}
 HEADS = ("softmax", "lmcl")
-# file names under which DFUTILS_WEIGHTS may hold ImageNet weights without top
-_WEIGHT_FILES = {
-    "EfficientNetV2B0": "efficientnetv2-b0_notop.weights.h5",
-    "EfficientNetV2S": "efficientnetv2-s_notop.weights.h5",
-    "MobileNetV2": "mobilenetv2_1.0_224_notop.weights.h5",
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +52,7 @@ class ModelConfig:
             raise InputError("kind", f"must be 'video' or 'audio', got {self.kind!r}")
         if self.head not in HEADS:
             raise InputError("head", f"must be one of {HEADS}, got {self.head!r}")
-        if not hasattr(keras.applications, self.backbone) or not _scaling(self.backbone):
+        if not hasattr(keras.applications, self.backbone) or not input_scaling(self.backbone):
             raise InputError(
                 "backbone", f"{self.backbone!r} is no backbone of keras.applications that we know"
             )
@@ -143,10 +120,11 @@ def build_model(config: ModelConfig, weights: str | os.PathLike | None = "auto")
     InputError
         Weights cannot be had, or are of another architecture.
     """
-    backbone = _build_backbone(config, weights)
+    backbone = build_backbone(config.backbone, config.size_hw, weights)
     backbone.trainable = False
     inputs = keras.Input((*config.size_hw, 3), name="image")
-    scaled = keras.layers.Identity(name="scaled")(_scale_input(inputs, config))
+    unit = 255.0 if config.kind == "video" else 1.0  # the largest input value
+    scaled = keras.layers.Identity(name="scaled")(scale_input(inputs, config.backbone, unit))
     outputs = _add_head(backbone(scaled), config)
     return keras.Model(inputs, outputs, name=f"{config.kind}_{config.backbone}")
 
@@ -239,62 +217,3 @@ def warm_up_and_cosine(peak: float, n_steps: int, warm_up: float = 0.1):
     return keras.optimizers.schedules.CosineDecay(
         peak / 100, max(1, n_steps - n_warm_up), warmup_target=peak, warmup_steps=n_warm_up
     )
-
-
-def _scaling(backbone: str) -> str | None:
-    fitting = [prefix for prefix in _SCALINGS if backbone.startswith(prefix)]
-    return _SCALINGS[max(fitting, key=len)] if fitting else None
-
-
-def _scale_input(inputs, config: ModelConfig):
-    unit = 255.0 if config.kind == "video" else 1.0  # the largest input value
-    layers = keras.layers
-    scaling = _scaling(config.backbone)
-    if scaling == "-1..1":
-        return layers.Rescaling(2 / unit, -1.0, name="scaling")(inputs)
-    scaled = inputs if unit == 255.0 else layers.Rescaling(255.0, name="scaling")(inputs)
-    if scaling == "imagenet":
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        return layers.Normalization(
-            mean=[255 * v for v in mean], variance=[(255 * v) ** 2 for v in std], name="normalisation"
-        )(scaled)
-    if scaling == "bgr":
-        centred = layers.Normalization(
-            mean=[123.68, 116.779, 103.939], variance=[1.0, 1.0, 1.0], name="normalisation"
-        )(scaled)
-        return keras.ops.flip(centred, axis=-1)
-    return scaled
-
-
-def _build_backbone(config: ModelConfig, weights: str | os.PathLike | None) -> keras.Model:
-    source = None if weights == "random" else weights
-    if weights == "auto":
-        source = find_weights(config.backbone) or "imagenet"
-    elif source not in (None, "imagenet") and not Path(weights).is_file():
-        raise InputError(weights, "these weights do not exist")
-    build = getattr(keras.applications, config.backbone)
-    shape = (*config.size_hw, 3)
-    try:
-        return build(
-            include_top=False,
-            weights=source and str(source),
-            input_shape=shape,
-            pooling="avg",
-        )
-    except Exception as error:  # Keras raises a bare Exception when a download fails
-        if source == "imagenet" and "URL fetch failure" in str(error):
-            raise InputError(
-                "weights",
-                f"ImageNet weights of {config.backbone} could not be downloaded; set DFUTILS_WEIGHTS to a"
-                f" folder with {_WEIGHT_FILES.get(config.backbone, 'them')}, give a path, or weights=None",
-            ) from error
-        if source and source != "imagenet" and isinstance(error, ValueError | OSError | KeyError):
-            raise InputError(source, f"does not hold weights of {config.backbone} ({error})") from error
-        raise
-
-
-def find_weights(backbone: str) -> Path | None:
-    """Return the file in ``DFUTILS_WEIGHTS`` with ImageNet weights of a backbone, or None."""
-    folder = weights_dir()
-    name = _WEIGHT_FILES.get(backbone)
-    return folder / name if folder and name and (folder / name).is_file() else None

@@ -1,7 +1,8 @@
-"""Balance classes by drawing rows: random under-sampling (RUS) and over-sampling (ROS)."""
+"""Compose training sets by drawing rows: under-sampling (RUS), over-sampling (ROS), made fakes."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from dfutils.errors import InputError
@@ -44,6 +45,63 @@ def random_over_sample(manifest: pd.DataFrame, seed: int, factor: float = 2.0) -
     pool = manifest[manifest["label"] == small]
     repeats = [pool] * (extra // len(pool)) + [pool.sample(n=extra % len(pool), random_state=seed)]
     return pd.concat([manifest, *repeats]).sort_index(kind="stable").reset_index(drop=True)
+
+
+def add_made_fakes(
+    manifest: pd.DataFrame,
+    landmarks: pd.DataFrame,
+    share: float,
+    seed: int,
+    shares: dict[str, float] | None = None,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Compose a training manifest of reals, the dataset's fakes, and fakes made from its reals.
+
+    Reals are repeated so that both classes are equally frequent.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        Of face crops, with both classes.
+    landmarks : pandas.DataFrame
+        See `dfutils.landmarks.find_landmarks`; indexed by path.
+    share : float
+        Of the fakes that are made, 0..1; 1 leaves the dataset's own fakes out.
+    seed : int
+    shares : dict, optional
+        How often each of `KINDS` is made; .6, .15 and .25 by default.
+
+    Returns
+    -------
+    manifest : pandas.DataFrame
+        With the column ``made``: a kind, or "" for the face as it is. A made row has the path of its
+        real face, label 1 and the method "made-<kind>".
+    landmarks : numpy.ndarray, shape=(n, 5, 2), float32
+        Of its rows.
+    """
+    if not 0 <= share <= 1:
+        raise InputError("share", f"must lie in 0..1, got {share}")
+    shares = shares or {"self-blend": 0.6, "warp": 0.15, "expression": 0.25}
+    generator = np.random.default_rng(seed)
+    reals, fakes = (manifest[manifest["label"] == label].assign(made="") for label in (0, 1))
+    usable = reals[landmarks.loc[reals["path"]].notna().all(axis=1).to_numpy()]
+    if share == 1:
+        fakes = fakes.iloc[:0]
+        n_made = len(usable)
+    else:
+        n_made = round(len(fakes) * share / (1 - share))
+    made = usable.iloc[_draw(len(usable), n_made, generator)] if n_made else usable.iloc[:0]
+    kinds = generator.choice(list(shares), size=len(made), p=np.array(list(shares.values())))
+    made = made.assign(label=1, made=kinds, method=[f"made-{kind}" for kind in kinds])
+    repeated = reals.iloc[_draw(len(reals), len(fakes) + len(made), generator)]
+    table = pd.concat([repeated, fakes, made], ignore_index=True)
+    points = landmarks.loc[table["path"]].to_numpy(np.float32).reshape(-1, 5, 2)
+    return table, points
+
+
+def _draw(n: int, wanted: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw row numbers; each comes up equally often, to within one."""
+    rounds = [generator.permutation(n) for _ in range(-(-wanted // n))]
+    return np.concatenate(rounds)[:wanted] if rounds else np.empty(0, int)
 
 
 def _counts(manifest: pd.DataFrame) -> pd.Series:

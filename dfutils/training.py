@@ -14,8 +14,6 @@ from tqdm.auto import tqdm
 from dfutils.backend import keras
 from dfutils.datasets import ManifestSequence
 from dfutils.errors import InputError
-from dfutils.manifest import fingerprint
-from dfutils.models import get_backbone
 from dfutils.paths import atomic_path
 
 
@@ -142,113 +140,29 @@ def predict_logits(model: keras.Model, data, progress: bool = True) -> np.ndarra
         raise InputError("data", "is shuffled: predictions would not match the manifest's rows")
     callbacks = []
     if progress and hasattr(data, "__len__") and not isinstance(data, np.ndarray):
-        callbacks.append(_PredictBar(len(data)))
+        callbacks.append(PredictBar(len(data)))
     logits = model.predict(data, verbose=0, callbacks=callbacks)
     return np.asarray(logits[:, 1], np.float64) - logits[:, 0]
 
 
-class _PredictBar(keras.callbacks.Callback):
+class PredictBar(keras.callbacks.Callback):
+    """Progress bar of ``keras.Model.predict``."""
+
     def __init__(self, n_batches: int):
         super().__init__()
         self._n_batches = n_batches
 
     def on_predict_begin(self, logs=None):
+        """Open the bar."""
         self._bar = tqdm(total=self._n_batches, desc="predict", unit="batch")
 
     def on_predict_batch_end(self, batch, logs=None):
+        """Move it on."""
         self._bar.update()
 
     def on_predict_end(self, logs=None):
+        """Close it."""
         self._bar.close()
-
-
-def backbone_features(
-    model: keras.Model, data: ManifestSequence, folder: str | os.PathLike, progress: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute, or take from the cache, what the frozen backbone makes of a manifest.
-
-    While the backbone is frozen and there is no augmentation, its output for a picture never
-    changes: computed once, every later epoch costs next to nothing.
-
-    Parameters
-    ----------
-    model : keras.Model
-        As built by `dfutils.models.build_model`.
-    data : ManifestSequence
-        Not shuffled, not augmented.
-    folder : str or os.PathLike
-        Of the cache; entries are keyed by the manifest, its files' sizes and times, the loader's
-        settings and the backbone's weights.
-
-    Returns
-    -------
-    features : numpy.ndarray, shape=(n, n_features), float32
-    labels : numpy.ndarray, shape=(n,), int32
-    """
-    if data.shuffle or data.augment.name != "none":
-        raise InputError("data", "features can be cached only without shuffling and augmentation")
-    key = hashlib.sha256(fingerprint(data.manifest).encode())
-    for path in data.manifest["path"]:
-        stat = os.stat(path)
-        key.update(f"{path}{stat.st_size}{stat.st_mtime_ns}".encode())
-    settings = {
-        name: value
-        for name, value in vars(data).items()
-        if name in ("size_hw", "features", "fragment_seconds")
-    }
-    key.update(json.dumps([type(data).__name__, settings], default=str, sort_keys=True).encode())
-    for weight in get_backbone(model).get_weights():
-        key.update(np.ascontiguousarray(weight).tobytes())
-    path = Path(folder) / f"features-{key.hexdigest()[:20]}.npz"
-    if path.exists():
-        with np.load(path, allow_pickle=False) as cached:
-            return cached["features"], cached["labels"]
-    until_features = keras.Model(model.input, get_backbone_output(model))
-    callbacks = [_PredictBar(len(data))] if progress else []
-    features = until_features.predict(data, verbose=0, callbacks=callbacks).astype(np.float32)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, features=features, labels=data.labels)
-    return features, data.labels
-
-
-def get_backbone_output(model: keras.Model):
-    """Return the symbolic output of the backbone inside a model (what the dropout layer takes)."""
-    return model.get_layer("dropout").input
-
-
-def head_of(model: keras.Model) -> keras.Model:
-    """Return the layers behind the backbone as a model of their own, sharing their weights.
-
-    Trained on cached features, it trains the head of ``model``.
-    """
-    inputs = keras.Input((get_backbone_output(model).shape[-1],), name="features")
-    x = inputs
-    for layer in model.layers[[layer.name for layer in model.layers].index("dropout") :]:
-        x = layer(x)
-    return keras.Model(inputs, x, name="head")
-
-
-def adapt_batch_norm(model: keras.Model, data: ManifestSequence, n_batches: int = 8) -> None:
-    """Set the statistics of a backbone with random weights from data.
-
-    Fresh batch normalisation assumes mean 0 and variance 1; in a deep random network the signal
-    dies before the end. After some passes of real pictures the random features are usable. Not
-    for pretrained weights.
-    """
-    backbone = get_backbone(model)
-    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [norm.momentum for norm in norms]
-    to_backbone = keras.Model(model.input, model.get_layer("scaled").output)
-    backbone.trainable = True
-    try:
-        for index in range(min(n_batches, len(data))):
-            for norm in norms:  # running mean of the batches seen
-                norm.momentum = index / (index + 1)
-            backbone(to_backbone(data[index][0]), training=True)
-    finally:
-        for norm, momentum in zip(norms, momenta):
-            norm.momentum = momentum
-        backbone.trainable = False
 
 
 def _load_quietly(model: keras.Model, path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from dfutils import InputError
 from dfutils.datasets import FaceSequence
+from dfutils.features import adapt_batch_norm, backbone_features, head_of
 from dfutils.models import ModelConfig, build_model, compile_model, get_backbone
-from dfutils.training import adapt_batch_norm, backbone_features, fit, head_of, predict_logits
+from dfutils.training import fit, predict_logits
 
 SMALL = (12, 10)
 
