@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dfutils import InputError, IntegrityError
+from dfutils.backbones import find_weights
 from dfutils.bundles import Bundle, load_bundle, load_weights, read_description, save_bundle
 from dfutils.calibration import Calibration
 from dfutils.losses import LargeMarginCosineLoss
@@ -19,7 +20,6 @@ from dfutils.models import (
     build_model,
     build_video_model,
     compile_model,
-    find_weights,
     get_backbone,
     unfreeze,
 )
