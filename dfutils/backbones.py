@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 from dfutils.backend import keras
@@ -93,12 +94,14 @@ def build_backbone(backbone: str, size_hw: tuple[int, int], weights: str | os.Pa
     build = getattr(keras.applications, backbone)
     shape = (*size_hw, 3)
     try:
-        return build(
-            include_top=False,
-            weights=source and str(source),
-            input_shape=shape,
-            pooling="avg",
-        )
+        with warnings.catch_warnings():  # a false alarm of Keras 3.15 for nested models, by the hundred
+            warnings.filterwarnings("ignore", message="Skipping nested container")
+            return build(
+                include_top=False,
+                weights=source and str(source),
+                input_shape=shape,
+                pooling="avg",
+            )
     except Exception as error:  # Keras raises a bare Exception when a download fails
         if source == "imagenet" and "URL fetch failure" in str(error):
             raise InputError(

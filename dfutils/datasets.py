@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from dfutils.lfcc import lfcc_image, voice_features
 from dfutils.made_fakes import make_fake
 from dfutils.video import read_image
 
+BATCHES_AHEAD = 6
+
 
 class ManifestSequence(keras.utils.PyDataset):
     """Batches of a manifest; each row once per epoch, the last batch may be short.
@@ -29,8 +32,8 @@ class ManifestSequence(keras.utils.PyDataset):
         A new order every epoch, the same one for the same seed and epoch.
     seed : int
     workers : int
-        Threads that prepare batches; never processes, which would repeat each other's random
-        numbers.
+        Threads that prepare batches ahead; 1 prepares each when it is asked for. Keras' own
+        workers are not used: they run on into the next epoch, at another time with every backend.
     samples_per_epoch : int, optional
         Serve only so many rows each epoch, and go on with the others in the next; needs
         ``shuffle``.
@@ -51,7 +54,7 @@ class ManifestSequence(keras.utils.PyDataset):
         workers: int = 2,
         samples_per_epoch: int | None = None,
     ):
-        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
+        super().__init__(workers=1, use_multiprocessing=False)
         if not len(manifest):
             raise InputError("manifest", "has no rows to make batches of")
         if batch_size < 1:
@@ -65,10 +68,15 @@ class ManifestSequence(keras.utils.PyDataset):
                 "samples_per_epoch", f"needs shuffle and must be positive, got {samples_per_epoch}"
             )
         self._n_served = min(samples_per_epoch or len(manifest), len(manifest))
+        self._executor = ThreadPoolExecutor(workers, "batches") if workers > 1 else None
+        self._ahead: dict[int, Future] = {}
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order and random numbers are served."""
+        for future in self._ahead.values():
+            future.cancel()
+        self._ahead = {}
         self.epoch = epoch
         order = np.arange(len(self._paths))
         if self.shuffle:
@@ -88,15 +96,21 @@ class ManifestSequence(keras.utils.PyDataset):
         return -(-self._n_served // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
-        if not len(rows):
+        if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        images = np.stack([self.load(int(row), self.sample_seed(int(row))) for row in rows])
-        return images, self.labels[rows]
+        if self._executor is None:
+            return self._make_batch(index, self._order, self.epoch)
+        for number in range(index, min(index + BATCHES_AHEAD, len(self))):
+            if number not in self._ahead:
+                job = self._executor.submit(self._make_batch, number, self._order, self.epoch)
+                self._ahead[number] = job
+        return self._ahead.pop(index).result()
 
-    def sample_seed(self, row: int) -> int:
-        """Mix the seed of one row in this epoch."""
-        return int(np.random.SeedSequence([self.seed, self.epoch, row]).generate_state(1)[0])
+    def _make_batch(self, index: int, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = order[index * self.batch_size : (index + 1) * self.batch_size]
+        seeds = [int(np.random.SeedSequence([self.seed, epoch, row]).generate_state(1)[0]) for row in rows]
+        images = np.stack([self.load(int(row), seed) for row, seed in zip(rows, seeds)])
+        return images, self.labels[rows]
 
     def load(self, row: int, seed: int) -> np.ndarray:
         """Make one sample; subclasses do."""

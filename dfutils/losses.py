@@ -47,8 +47,8 @@ class CosineLogits(keras.layers.Layer):
     def call(self, inputs):
         """See the class."""
         # float32 throughout: half precision loses the small angles
-        features = ops.normalize(ops.cast(inputs, "float32"), axis=-1, epsilon=1e-12)
-        classes = ops.normalize(ops.cast(self.kernel, "float32"), axis=0, epsilon=1e-12)
+        features = _to_unit_length(ops.cast(inputs, "float32"), axis=-1)
+        classes = _to_unit_length(ops.cast(self.kernel, "float32"), axis=0)
         return self.scale * ops.matmul(features, classes)
 
     def compute_output_shape(self, input_shape):
@@ -58,6 +58,11 @@ class CosineLogits(keras.layers.Layer):
     def get_config(self):
         """What `from_config` needs."""
         return {**super().get_config(), "units": self.units, "scale": self.scale}
+
+
+def _to_unit_length(x, axis: int):
+    """Divide by the length; keras.ops.normalize has a NaN gradient at 0 with JAX and PyTorch."""
+    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
 
 
 @keras.saving.register_keras_serializable(package="dfutils")

@@ -143,15 +143,17 @@ def test_kinds_of_features_give_different_pictures(voice_manifest, features):
 
 def through_keras(data):
     """The batches that Keras hands to a model, with the data's own threads, two epochs."""
+    if keras.backend.backend() == "jax":
+        pytest.skip("with JAX a training step is compiled: it cannot keep what it is given")
     received = []
 
     class Collect(keras.Model):
         def train_step(self, batch):
-            received.append(tuple(np.asarray(part) for part in batch))
+            received.append(tuple(keras.ops.convert_to_numpy(part) for part in batch))
             return {"loss": 0.0}
 
         def call(self, inputs):
-            return inputs
+            return keras.ops.mean(inputs, axis=(1, 2, 3))
 
     model = Collect()
     model.compile(run_eagerly=True, optimizer="sgd", loss="mse")

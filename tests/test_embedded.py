@@ -134,7 +134,7 @@ def test_interrupted_build_resumes_from_its_journal(tmp_path, monkeypatch):
         build(tmp_path, **small)
     assert not (tmp_path / "corpus.json").exists()
     finished = snapshot(tmp_path / "voices")
-    assert len(finished) == 4
+    assert len(finished) == 6
     with open(tmp_path / "corpus.partial.jsonl", "a") as journal:
         journal.write('["videos/person00_')  # a line that a power cut left
     (tmp_path / "videos").mkdir()

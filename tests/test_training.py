@@ -173,6 +173,8 @@ class Watching(keras.Model):
     """Remembers the rows of ``face_manifest`` that it is really given, batch by batch."""
 
     def __init__(self):
+        if keras.backend.backend() == "jax":
+            pytest.skip("with JAX a training step is compiled: it cannot keep what it is given")
         super().__init__()
         self.head = keras.layers.Dense(2)
         self.seen = []
@@ -184,7 +186,7 @@ class Watching(keras.Model):
         return self.head(keras.ops.mean(inputs, axis=(1, 2)) / 255)
 
     def train_step(self, batch):
-        self.seen.append([round((float(image.numpy().mean()) - 20) / 30) for image in batch[0]])
+        self.seen.append([round((float(keras.ops.mean(image)) - 20) / 30) for image in batch[0]])
         return super().train_step(batch)
 
 
@@ -328,7 +330,7 @@ def test_cache_notices_every_change(deep, crops, textured_manifest, tmp_path, mo
     assert entries(crops) == 1
     assert entries(FaceSequence(textured_manifest.iloc[:4], (32, 32), batch_size=3)) == 2
     weight = get_backbone(deep).weights[0]
-    kept = weight.numpy()
+    kept = keras.ops.convert_to_numpy(weight)
     weight.assign(kept * 1.01)
     assert entries(crops) == 3
     weight.assign(kept)
@@ -385,8 +387,8 @@ def test_adapted_statistics_are_those_of_the_data(config, crops):
     batches = [np.asarray(convolution(crops[index][0] / 127.5 - 1)) for index in range(len(crops))]
     mean = np.mean([batch.mean(axis=(0, 1, 2)) for batch in batches], axis=0)
     variance = np.mean([batch.var(axis=(0, 1, 2)) for batch in batches], axis=0)
-    np.testing.assert_allclose(norm.moving_mean.numpy(), mean, atol=1e-4)
-    np.testing.assert_allclose(norm.moving_variance.numpy(), variance, rtol=1e-3)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), mean, atol=1e-4)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_variance), variance, rtol=1e-3)
 
 
 @pytest.mark.slow
@@ -399,5 +401,5 @@ def test_adapting_sends_pictures_through_the_same_scaling(crops):
     activations = np.asarray(
         inner.get_layer("conv1_conv")(np.pad(prepared, ((0, 0), (3, 3), (3, 3), (0, 0))))
     )
-    found = inner.get_layer("conv1_bn").moving_mean.numpy()
+    found = keras.ops.convert_to_numpy(inner.get_layer("conv1_bn").moving_mean)
     np.testing.assert_allclose(found, activations.mean(axis=(0, 1, 2)), rtol=1e-3, atol=1e-2)
