@@ -269,7 +269,7 @@ def test_logit_margins_come_in_the_manifests_order(face_manifest):
     data = FaceSequence(face_manifest, SMALL, batch_size=3)
     found = predict_logits(model, data, progress=False)
     images = np.concatenate([data[index][0] for index in range(len(data))])
-    logits = np.asarray(model(images), np.float64)
+    logits = keras.ops.convert_to_numpy(model(images)).astype(np.float64)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, logits[:, 1] - logits[:, 0], atol=1e-5)
     assert len(set(found.round(4))) == 7
