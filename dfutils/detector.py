@@ -121,7 +121,11 @@ class DeepfakeDetector:
             raise InputError(
                 path, f"neither picture nor sound can be read: {no_picture.abstained}; {no_voice.abstained}"
             )
-        models = {kind: bundle.sha256[:16] for kind, bundle in self._bundles.items()}
+        models = {
+            kind: {"sha256": bundle.sha256[:16], "trained_on": bundle.about.get("corpus", "unknown")}
+            for kind, bundle in self._bundles.items()
+            if (picture if kind == "picture" else voice) is not None
+        }
         return Report(str(path), picture or no_picture, voice or no_voice, models)
 
     def _judge_picture(self, path: Path, n_frames: int) -> Judgement:

@@ -46,12 +46,31 @@ class Judgement:
 
 @dataclass
 class Report:
-    """The detector's findings on one file."""
+    """The detector's findings on one file.
+
+    Attributes
+    ----------
+    path : str
+    picture, voice : Judgement
+    models : dict
+        Per part: ``sha256`` of the weights and the corpus they were ``trained_on``.
+    """
 
     path: str
     picture: Judgement
     voice: Judgement
     models: dict = field(default_factory=dict)
+
+    @property
+    def warning(self) -> str | None:
+        """What the reader must know about the models, or None."""
+        toys = [kind for kind, model in self.models.items() if model["trained_on"] == "embedded"]
+        if not toys:
+            return None
+        return (
+            f"the {' and '.join(toys)} model was trained on the embedded corpus only: what it says about"
+            " any other clip means nothing"
+        )
 
     def to_dict(self) -> dict:
         """Plain values, for JSON: probabilities rounded to four digits."""
@@ -68,7 +87,8 @@ class Report:
                     unit: judgement.used,
                     "scores": [{**score, "p_fake": round(score["p_fake"], 4)} for score in judgement.scores],
                 }
-        return {**result, "models": self.models}
+        result["models"] = self.models
+        return result | ({"warning": self.warning} if self.warning else {})
 
     def __str__(self) -> str:
         lines = [self.path]
@@ -79,4 +99,6 @@ class Report:
                 continue
             certainty = judgement.p_fake if judgement.verdict == MANIPULATED else 1 - judgement.p_fake
             lines.append(f"  {name:8} looks {judgement.verdict}, probability {certainty:.0%}")
+        if self.warning:
+            lines.append(f"  warning: {self.warning}")
         return "\n".join(lines)

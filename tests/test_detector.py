@@ -158,6 +158,18 @@ def test_wrong_arguments_get_a_message(judge, clips, options, reason):
         judge.analyze(clips["good"], **options)
 
 
+def test_models_of_the_embedded_corpus_come_with_a_warning(judge, clips, tmp_path):
+    from dfutils.bundles import load_bundle
+
+    assert judge.analyze(clips["good"], n_frames=2).warning is None
+    bundle = load_bundle(judge._folders["picture"])
+    bundle.about["corpus"] = "embedded"
+    toy = detector.DeepfakeDetector(save_bundle(bundle, tmp_path / "picture"), judge._folders["voice"])
+    report = toy.analyze(clips["good"], n_frames=2)
+    assert "the picture model was trained on the embedded corpus only" in str(report)
+    assert report.to_dict()["warning"] == report.warning
+
+
 def test_the_same_file_gets_the_same_scores(judge, clips):
     first, second = (judge.analyze(clips["good"], n_frames=3).to_dict() for _ in range(2))
     assert first == second
