@@ -87,7 +87,7 @@ def _detect(options: argparse.Namespace) -> int:
 
 def _study(options: argparse.Namespace) -> int:
     from dfutils import study
-    from dfutils.paths import corpus_name, reports_dir
+    from dfutils.paths import corpus_name, reports_dir, work_dir
 
     name = options.profile or corpus_name()
     path = Path(name) if name.endswith((".yaml", ".yml")) else study.PROFILES / f"{name}.yaml"
@@ -101,7 +101,9 @@ def _study(options: argparse.Namespace) -> int:
         return 0
     real, fake = study.example_clips()
     print(f"The detector on a real and on a fake clip ({real.name}, {fake.name}):", flush=True)
-    return main(["detect", str(real), str(fake)])
+    trained = work_dir() / "models"  # these, not the ones that ship
+    options = ["--picture-model", str(trained / "picture"), "--voice-model", str(trained / "voice")]
+    return main(["detect", str(real), str(fake), *options])
 
 
 if __name__ == "__main__":

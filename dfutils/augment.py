@@ -83,10 +83,10 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
             A.Downscale(
                 scale_range=(0.4, 0.9),
                 interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
-                p=0.35,
+                p=0.25,
             ),
             noise(0.1),
-            A.ImageCompression(quality_range=(35, 100), p=0.75),
+            A.ImageCompression(quality_range=(40, 100), p=0.6),
         ]
 
     return {

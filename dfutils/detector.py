@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dfutils import paths
-from dfutils.errors import InputError, ModelError
+from dfutils.errors import InputError, ModelError, NoModelError
 from dfutils.quiet import native_stderr_to
 from dfutils.report import Judgement, Report
 
@@ -25,14 +25,14 @@ def find_model(kind: str) -> Path:
 
     Raises
     ------
-    InputError
+    NoModelError
         There is neither.
     """
     places = [paths.models_dir() / kind, paths.work_dir() / "models" / kind]
     for folder in places:
         if (folder / "model.json").is_file():
             return folder
-    raise InputError(
+    raise NoModelError(
         kind, "there is no trained model yet; `make study` trains one, or give the folder of a model"
     )
 
@@ -71,6 +71,8 @@ class DeepfakeDetector:
 
             try:
                 self._bundles[kind] = load_bundle(self._folders[kind] or find_model(kind))
+            except NoModelError:
+                raise
             except InputError as error:  # the model is at fault, not the file that is judged
                 raise ModelError(error.subject, error.reason) from error
         return self._bundles[kind]
@@ -117,6 +119,8 @@ class DeepfakeDetector:
         path = check_file(path)
         picture, no_picture = _try(lambda: self._judge_picture(path, n_frames))
         voice, no_voice = _try(lambda: self._judge_voice(path, n_fragments, fragment_seconds))
+        if no_picture and no_voice and no_picture.no_model and no_voice.no_model:
+            raise no_picture.no_model
         if no_picture and no_voice and not (no_picture.readable or no_voice.readable):
             raise InputError(
                 path, f"neither picture nor sound can be read: {no_picture.abstained}; {no_voice.abstained}"
@@ -197,6 +201,7 @@ class DeepfakeDetector:
 @dataclass
 class _Abstention(Judgement):
     readable: bool = False
+    no_model: NoModelError | None = None
 
     @classmethod
     def readable_because(cls, reason: str) -> _Abstention:
@@ -206,6 +211,8 @@ class _Abstention(Judgement):
 def _try(judge: Callable[[], Judgement]) -> tuple[Judgement | None, _Abstention | None]:
     try:
         judgement = judge()
+    except NoModelError as error:
+        return None, _Abstention(abstained=error.reason, readable=True, no_model=error)
     except ModelError:
         raise
     except InputError as error:

@@ -38,5 +38,9 @@ class ModelError(InputError):
     """There is no trained model to use, or it may not be used."""
 
 
+class NoModelError(ModelError):
+    """No model has been trained yet."""
+
+
 class LeakError(InputError):
     """A person, a source recording or a file stands in more than one split."""

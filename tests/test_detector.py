@@ -213,3 +213,12 @@ def test_without_any_model_the_user_is_told_what_to_do(tmp_path, monkeypatch, cl
     monkeypatch.setattr(detector.paths, "models_dir", lambda: tmp_path / "models")
     with pytest.raises(ModelError, match="no trained model yet; `make study` trains one"):
         detector.DeepfakeDetector().analyze(clips["good"])
+
+
+def test_a_missing_voice_model_leaves_the_picture_judged(tmp_path, monkeypatch, clips, model_folders):
+    monkeypatch.setenv("DFUTILS_WORK", str(tmp_path))
+    monkeypatch.setattr(detector.paths, "models_dir", lambda: tmp_path / "models")
+    report = detector.DeepfakeDetector(model_folders / "picture").analyze(clips["good"], n_frames=2)
+    assert report.picture.used == 2
+    assert "no trained model yet" in report.voice.abstained
+    assert set(report.models) == {"picture"}

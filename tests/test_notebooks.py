@@ -83,7 +83,9 @@ def test_a_second_run_reuses_all(run, capsys):
 def test_the_detector_judges_the_example_clips(run, capsys, tmp_path):
     real, fake = study.example_clips()
     out = tmp_path / "findings.json"
-    assert main(["detect", str(real), str(fake), "--json", str(out)]) == 0
+    models = run[0] / "work" / "models"
+    options = ["--picture-model", str(models / "picture"), "--voice-model", str(models / "voice")]
+    assert main(["detect", str(real), str(fake), "--json", str(out), *options]) == 0
     judged = json.loads(out.read_text())
     assert judged[0]["picture"]["p_fake"] < judged[1]["picture"]["p_fake"]
     assert all(entry["voice"]["fragments_used"] >= 1 for entry in judged)
