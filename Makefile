@@ -3,13 +3,16 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: study test lab lint lock notebooks-strip clean
+.PHONY: study test train-video lab lint lock notebooks-strip clean
 
 study: .venv/ready  ## run the notebooks (embedded corpus, or DFUTILS_DATA); PROFILE=name for others
 	$(BIN)/python -m dfutils study $(if $(PROFILE),--profile $(PROFILE))
 
 test: .venv/ready  ## run all tests
 	$(BIN)/python -m pytest
+
+train-video: .venv/ready  ## train the picture model on DFUTILS_DATA; goes on where it was interrupted
+	$(BIN)/python -m dfutils study --profile train-video --only 01 04 05
 
 lab: .venv/ready  ## open JupyterLab
 	$(BIN)/jupyter lab notebooks

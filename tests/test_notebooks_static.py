@@ -92,6 +92,6 @@ def test_a_wrong_profile_is_refused(tmp_path, text, message):
         study.read_profile(write_profile(tmp_path, text))
 
 
-@pytest.mark.parametrize("name", ["embedded", "real"])
+@pytest.mark.parametrize("name", ["embedded", "real", "train-video"])
 def test_shipped_profiles_fit_the_notebooks(name):
     assert study.read_profile(study.PROFILES / f"{name}.yaml").parameters
