@@ -162,7 +162,7 @@ class DeepfakeDetector:
                 f"the largest face is under {inputs['min_face_px']} px wide" if too_small else "no face found"
             )
             return _Abstention.readable_because(f"{found} in {n_seen} frames")
-        p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, n_frames))
+        p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, min(n_frames, 32)))
         scores = [{"frame_index": int(i), "p_fake": float(p)} for i, p in zip(indices, p_fake)]
         return Judgement.from_scores(scores, bundle.calibration.threshold)
 
@@ -193,7 +193,7 @@ class DeepfakeDetector:
             times.append(start / SAMPLE_RATE_HZ)
         if not images:
             return _Abstention.readable_because(f"too little sound to judge: it {reason}")
-        p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, n_fragments))
+        p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, min(n_fragments, 32)))
         scores = [{"time_s": round(t, 2), "p_fake": float(p)} for t, p in zip(times, p_fake)]
         return Judgement.from_scores(scores, bundle.calibration.threshold)
 

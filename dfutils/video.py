@@ -146,12 +146,14 @@ def read_frames(
         if frame is not None:
             seen.add(index)
             yield index, frame
-    if n_decoded == 0:
-        raise InputError(path, "not one frame of this video can be decoded (truncated or damaged)")
     if wanted - seen:  # the container lied: make up the number from the part that is there
         rest = sorted(set(range(n_decoded)) - seen)
         extra = plan_frames(len(rest), len(wanted - seen), sampling, seed) if rest else []
-        yield from read_frames_at(path, (rest[i] for i in extra))
+        for index, frame in read_frames_at(path, (rest[i] for i in extra)):
+            seen.add(index)
+            yield index, frame
+    if not seen:
+        raise InputError(path, "not one frame of this video can be decoded (truncated or damaged)")
 
 
 def read_frames_at(path: str | os.PathLike, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:

@@ -216,3 +216,9 @@ def test_image_of_unknown_suffix_leaves_nothing(tmp_path, portrait):
     with pytest.raises(Exception, match=r"suffix|extension|could not"):
         write_image(tmp_path / "a.nonsense", portrait)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_that_are_there_but_do_not_decode_are_reported(video, monkeypatch):
+    monkeypatch.setattr("dfutils.video._grab", lambda path, wanted: ((index, None) for index in range(5)))
+    with pytest.raises(InputError, match=r"thirty\.mp4.*not one frame of this video can be decoded"):
+        list(read_frames(video, 3))
