@@ -67,10 +67,8 @@ class Report:
         toys = [kind for kind, model in self.models.items() if model["trained_on"] == "embedded"]
         if not toys:
             return None
-        return (
-            f"the {' and '.join(toys)} model was trained on the embedded corpus only: what it says about"
-            " any other clip means nothing"
-        )
+        models = f"the {toys[0]} model was" if len(toys) == 1 else f"the {' and '.join(toys)} models were"
+        return f"{models} trained on the embedded corpus only; on any other clip this means nothing"
 
     def to_dict(self) -> dict:
         """Plain values, for JSON: probabilities rounded to four digits."""
