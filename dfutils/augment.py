@@ -81,7 +81,7 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
             A.ToGray(p=0.05),
             A.OneOf([A.GaussianBlur(blur_limit=(3, 5), p=1), A.MotionBlur(blur_limit=(3, 5), p=1)], p=0.12),
             A.Downscale(
-                scale_range=(0.3, 0.9),  # half of all: softness must not be what tells the classes
+                scale_range=(0.3, 0.9),  # half of all, lest softness tell the classes apart
                 interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
                 p=0.5,
             ),
