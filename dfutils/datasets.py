@@ -41,8 +41,8 @@ class ManifestSequence(keras.utils.PyDataset):
     Attributes
     ----------
     epoch : int
-        Set by `on_epoch_begin` (or by `dfutils.training.fit`, so that a resumed run goes on with
-        the numbers it would have had).
+        Set by `set_epoch`: Keras goes on through `on_epoch_end`, and `dfutils.training.fit` sets it
+        itself, so that a resumed run goes on with the numbers it would have had.
     """
 
     def __init__(

@@ -113,7 +113,8 @@ def build_model(config: ModelConfig, weights: str | os.PathLike | None = "auto")
     Returns
     -------
     keras.Model
-        Output: two logits (real, fake), float32, shape=(batch, 2); `probabilities` squashes them.
+        Output: two logits (real, fake), float32, shape=(batch, 2); their softmax gives
+        the probabilities.
 
     Raises
     ------

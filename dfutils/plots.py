@@ -157,7 +157,7 @@ def scores_over_time(axes, scores: Sequence[dict], threshold: float, name: str):
     ----------
     axes : matplotlib.axes.Axes
     scores : sequence of dict
-        ``p_fake`` with ``time_s`` or ``frame_index``; see `dfutils.detector.Judgement`.
+        ``p_fake`` with ``time_s`` or ``frame_index``; see `dfutils.report.Judgement`.
     threshold : float
     name : str
         "picture" or "voice".
