@@ -12,7 +12,7 @@ test: .venv/ready  ## run all tests
 	$(BIN)/python -m pytest
 
 train-video: .venv/ready  ## train the picture model on DFUTILS_DATA; goes on where it was interrupted
-	$(BIN)/python -m dfutils study --profile train-video --only 01 04 05
+	$(BIN)/python -m dfutils study --profile train-video --only 01 03 04 05
 
 lab: .venv/ready  ## open JupyterLab
 	$(BIN)/jupyter lab notebooks

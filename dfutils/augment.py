@@ -1,24 +1,39 @@
-"""Named augmentation pipelines for faces and voices, seeded per sample.
+"""Named augmentation pipelines for face crops, seeded per sample.
 
-The only module that touches albumentations and audiomentations: both renamed arguments between
-versions, albumentations with no more than a warning, so the meaning of the thesis' arguments is
-kept here and tested.
+The only module that touches albumentations: it renamed arguments between versions with no more
+than a warning, so the meaning of the thesis' arguments is kept here and tested.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-import random
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
+from dfutils.codecs import compress_h264
 from dfutils.errors import InputError
 
-_AUDIO_LOCK = threading.Lock()
+
+def _video_compression(p: float, rate_factors: tuple[int, int] = (18, 38)):
+    """H.264 at a random rate factor, half of the time as a predicted frame; an albumentations transform."""
+    import albumentations as A
+
+    class VideoCompression(A.ImageOnlyTransform):
+        def get_params(self) -> dict:
+            moves = tuple(self.py_random.uniform(-2, 2) for _ in range(2))
+            return {
+                "rate_factor": self.py_random.randint(*rate_factors),
+                "motion_px": moves if self.py_random.random() < 0.5 else None,
+            }
+
+        def apply(self, img: np.ndarray, rate_factor: int, motion_px, **params) -> np.ndarray:
+            if min(img.shape[:2]) < 16:
+                return img
+            return compress_h264(img, rate_factor, motion_px)
+
+    return VideoCompression(p=p)
 
 
 @functools.lru_cache(maxsize=1)
@@ -76,17 +91,33 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
                 border_mode=cv2.BORDER_REFLECT_101,
                 p=0.6,
             ),
-            A.RandomBrightnessContrast(p=0.4),
-            A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=20, val_shift_limit=10, p=0.3),
+            A.RandomBrightnessContrast(brightness_limit=0.25, contrast_limit=0.25, p=0.5),
+            A.RandomGamma(gamma_limit=(70, 140), p=0.2),
+            A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=25, val_shift_limit=10, p=0.3),
+            A.RGBShift(r_shift_limit=15, g_shift_limit=15, b_shift_limit=15, p=0.2),
             A.ToGray(p=0.05),
-            A.OneOf([A.GaussianBlur(blur_limit=(3, 5), p=1), A.MotionBlur(blur_limit=(3, 5), p=1)], p=0.12),
-            A.Downscale(
-                scale_range=(0.3, 0.9),  # half of all, lest softness tell the classes apart
-                interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
+            A.OneOf(
+                [
+                    A.GaussianBlur(blur_limit=(3, 5), p=1),
+                    A.MotionBlur(blur_limit=(3, 5), p=1),
+                    A.Sharpen(alpha=(0.1, 0.5), p=1),
+                ],
+                p=0.2,
+            ),
+            # half of all, lest softness tell the classes apart
+            A.OneOf(
+                [
+                    A.Downscale(
+                        scale_range=(0.4, 0.95),
+                        interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": up},
+                        p=1,
+                    )
+                    for up in (cv2.INTER_LINEAR, cv2.INTER_CUBIC)
+                ],
                 p=0.5,
             ),
             noise(0.1),
-            A.ImageCompression(quality_range=(40, 100), p=0.6),
+            A.OneOf([A.ImageCompression(quality_range=(35, 100), p=1), _video_compression(p=1)], p=0.7),
         ]
 
     return {
@@ -107,7 +138,6 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
 
 
 FACE_PIPELINES = ("none", "flip", "robust", "thesis", "study-e", "study-e-coarse", "study-e-grid")
-VOICE_PIPELINES = ("none", "thesis")
 
 
 class FaceAugmentation:
@@ -148,105 +178,3 @@ class FaceAugmentation:
             self._local.pipeline = A.Compose(_face_pipelines()[self.name]())
         self._local.pipeline.set_random_seed(seed)
         return self._local.pipeline(image=image)["image"]
-
-
-class VoiceAugmentation:
-    """A named pipeline for waveforms.
-
-    Parameters
-    ----------
-    name : {"none", "thesis"}
-        ``"thesis"``: noise p .1, room response p .5, shift p .3, stretch p .5, pitch p .3, then
-        peak normalisation. ``"none"``: peak normalisation only, as the thesis evaluates.
-    impulse_responses : str, os.PathLike or None
-        Folder of room responses; None leaves that step out.
-    """
-
-    def __init__(self, name: str = "thesis", impulse_responses: str | os.PathLike | None = None):
-        if name not in VOICE_PIPELINES:
-            raise InputError("augmentation", f"must be one of {VOICE_PIPELINES}, got {name!r}")
-        import audiomentations as A
-
-        steps = []
-        if name == "thesis":
-            steps.append(A.AddGaussianNoise(p=0.1))
-            if impulse_responses is not None:
-                if not any(Path(impulse_responses).glob("*.*")):
-                    raise InputError(impulse_responses, "holds no impulse responses")
-                steps.append(
-                    A.ApplyImpulseResponse(str(impulse_responses), p=0.5, leave_length_unchanged=True)
-                )
-            steps += [
-                A.Shift(fade_duration=0.01, p=0.3),
-                A.TimeStretch(p=0.5),
-                A.PitchShift(p=0.3),
-            ]
-        self.name = name
-        self._pipeline = A.Compose([*steps, A.Normalize(p=1)])
-
-    def __call__(self, audio: np.ndarray, sr: int, seed: int) -> np.ndarray:
-        """Augment one sound.
-
-        Parameters
-        ----------
-        audio : numpy.ndarray, shape=(n_samples,), float32 in -1..1
-        sr : int
-            [Hz]
-        seed : int
-
-        Returns
-        -------
-        numpy.ndarray, shape=(n_samples,), float32 in -1..1
-        """
-        # audiomentations draws from the two global generators: lend them to one thread at a time
-        with _AUDIO_LOCK:
-            states = random.getstate(), np.random.get_state()  # noqa: NPY002
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            try:
-                return self._pipeline(np.ascontiguousarray(audio), sample_rate=sr)
-            finally:
-                random.setstate(states[0])
-                np.random.set_state(states[1])  # noqa: NPY002
-
-
-def mask_features(
-    features: np.ndarray,
-    seed: int,
-    p: float = 0.5,
-    max_rows: float = 0.25,
-    max_frames: float = 0.15,
-    n_row_masks: int = 1,
-    n_frame_masks: int = 1,
-) -> np.ndarray:
-    """Set random bands of rows and stripes of frames to 0 (SpecAugment without time warping).
-
-    Parameters
-    ----------
-    features : numpy.ndarray, shape=(n_rows, n_frames), float32
-    seed : int
-    p : float
-        Chance of each mask.
-    max_rows, max_frames : float
-        Largest share of rows, and of frames, in one mask.
-    n_row_masks, n_frame_masks : int
-
-    Returns
-    -------
-    numpy.ndarray, shape=(n_rows, n_frames), float32
-        A copy.
-
-    Notes
-    -----
-    After Park et al.: SpecAugment, Interspeech 2019; on LFCC for spoofing, Chen et al.:
-    Generalization of audio deepfake detection, Odyssey 2020.
-    """
-    generator = np.random.default_rng(seed)
-    masked = features.copy()
-    for axis, share, count in ((0, max_rows, n_row_masks), (1, max_frames, n_frame_masks)):
-        for _ in range(count):
-            width = int(generator.integers(0, max(1, round(share * features.shape[axis])) + 1))
-            start = int(generator.integers(0, features.shape[axis] - width + 1))
-            if generator.random() < p:
-                masked[(slice(None),) * axis + (slice(start, start + width),)] = 0
-    return masked

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dfutils.audio import SAMPLE_RATE_HZ, fragments, load_audio
-from dfutils.augment import FaceAugmentation, VoiceAugmentation, mask_features
+from dfutils.augment import FaceAugmentation
+from dfutils.augment_voice import VoiceAugmentation, mask_features
 from dfutils.backend import keras
 from dfutils.crops import resize_image
 from dfutils.errors import InputError
@@ -27,6 +28,8 @@ class ManifestSequence(keras.utils.PyDataset):
     Parameters
     ----------
     manifest : pandas.DataFrame
+        Rows with the same number in a column ``pair`` stay together when shuffled, and get the same
+        random numbers: a real and its fake then differ in nothing but the manipulation.
     batch_size : int
     shuffle : bool
         A new order every epoch, the same one for the same seed and epoch.
@@ -62,6 +65,8 @@ class ManifestSequence(keras.utils.PyDataset):
         self.manifest = manifest.reset_index(drop=True)
         self._paths = self.manifest["path"].tolist()
         self.labels = self.manifest["label"].to_numpy(np.int32)
+        pairs = self.manifest["pair"] if "pair" in self.manifest else np.arange(len(manifest))
+        self._pairs = np.unique(pairs, return_inverse=True)[1]
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         if samples_per_epoch is not None and not (shuffle and samples_per_epoch > 0):
             raise InputError(
@@ -83,10 +88,14 @@ class ManifestSequence(keras.utils.PyDataset):
             # one shuffled round after the other, cut into epochs: no row waits longer than two rounds
             first, n_rows = epoch * self._n_served, len(order)
             rounds = range(first // n_rows, (first + self._n_served - 1) // n_rows + 1)
-            shuffled = [np.random.default_rng([self.seed, number]).permutation(n_rows) for number in rounds]
+            shuffled = [self._shuffle(number) for number in rounds]
             start = first % n_rows
             order = np.concatenate(shuffled)[start : start + self._n_served]
         self._order = order
+
+    def _shuffle(self, number: int) -> np.ndarray:
+        places = np.random.default_rng([self.seed, number]).permutation(self._pairs.max() + 1)
+        return np.argsort(places[self._pairs], kind="stable")
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch; Keras calls it."""
@@ -108,7 +117,10 @@ class ManifestSequence(keras.utils.PyDataset):
 
     def _make_batch(self, index: int, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-        seeds = [int(np.random.SeedSequence([self.seed, epoch, row]).generate_state(1)[0]) for row in rows]
+        seeds = [
+            int(np.random.SeedSequence([self.seed, epoch, pair]).generate_state(1)[0])
+            for pair in self._pairs[rows]
+        ]
         images = np.stack([self.load(int(row), seed) for row, seed in zip(rows, seeds)])
         return images, self.labels[rows]
 
@@ -130,7 +142,7 @@ class FaceSequence(ManifestSequence):
     size_hw : tuple of int
         [px]
     augmentation : str
-        One of `dfutils.augment.FACE_PIPELINES`; applied before resizing.
+        One of `dfutils.augment.FACE_PIPELINES`; larger crops are first reduced to ``size_hw``.
     landmarks : numpy.ndarray, shape=(n, 5, 2), optional
         Five points per row [px of the crop], for manifests with the column ``made``: there a real
         face is turned into a fake (`dfutils.made_fakes`) before it is augmented, a new one every
@@ -158,8 +170,12 @@ class FaceSequence(ManifestSequence):
     def load(self, row: int, seed: int) -> np.ndarray:
         """Read, augment and resize one crop; shape=(height, width, 3), float32 in 0..255."""
         image = read_image(self._paths[row])
+        scale = np.minimum(1.0, np.array(self.size_hw) / image.shape[:2])
+        if (scale < 1).any():  # first, as in the detector; and what follows has fewer pixels to treat
+            image = resize_image(image, tuple(np.round(image.shape[:2] * scale).astype(int)))
         if self._made and self._made[row]:
-            image = make_fake(image, self._landmarks[row], seed, self._made[row])
+            points = self._landmarks[row] * scale[::-1]
+            image = make_fake(image, points, seed, self._made[row])
         image = self.augment(image, seed)
         return resize_image(image, self.size_hw).astype(np.float32)
 

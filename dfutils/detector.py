@@ -168,7 +168,7 @@ class DeepfakeDetector:
 
     def _judge_voice(self, path: Path, n_fragments: int, seconds: float | None) -> Judgement:
         from dfutils.audio import SAMPLE_RATE_HZ, fragments, load_audio, normalise_voice
-        from dfutils.augment import VoiceAugmentation
+        from dfutils.augment_voice import VoiceAugmentation
         from dfutils.lfcc import lfcc_image, voice_features
 
         audio = load_audio(path, max_seconds=MAX_AUDIO_SECONDS)

@@ -19,7 +19,7 @@ KINDS = ("self-blend", "warp", "expression")
 # after the proportions of an upright face. Eyes (-.5, 0) and (.5, 0), nose tip (0, .62), mouth
 # corners (-.41, 1.08) and (.41, 1.08).
 _ANCHORS = np.array([[-0.5, 0], [0.5, 0], [0, 0.62], [-0.41, 1.08], [0.41, 1.08]], np.float32)
-_OUTLINES = {
+OUTLINES = {
     "face": [(-1.0, -0.1), (-0.85, -0.42), (-0.45, -0.55), (0, -0.48), (0.45, -0.55), (0.85, -0.42),
              (1.0, -0.1), (1.0, 0.45), (0.9, 0.95), (0.66, 1.42), (0.3, 1.72), (0, 1.78), (-0.3, 1.72),
              (-0.66, 1.42), (-0.9, 0.95), (-1.0, 0.45)],
@@ -73,12 +73,12 @@ def make_fake(image: np.ndarray, landmarks: np.ndarray, seed: int, kind: str = "
         raise InputError("kind", f"must be one of {KINDS}, got {kind!r}")
     generator = np.random.default_rng(seed)
     height, width = image.shape[:2]
-    to_image = _fit_affine(np.asarray(landmarks, np.float32))
+    to_image = fit_template(np.asarray(landmarks, np.float32))
     eye_px = float(np.hypot(*to_image[:, 0]))  # length of the template's unit
     names, shares = zip(*_SHARES[kind].items())
-    outline = np.array(_OUTLINES[generator.choice(names, p=shares)], np.float32)
+    outline = np.array(OUTLINES[generator.choice(names, p=shares)], np.float32)
     outline += generator.normal(0, 0.045, outline.shape)
-    mask = _draw_mask(outline @ to_image[:, :2].T + to_image[:, 2], (height, width), eye_px, generator)
+    mask = draw_mask(outline @ to_image[:, :2].T + to_image[:, 2], (height, width), eye_px, generator)
     target = image.astype(np.float32)
     if kind == "expression":
         source = _move_expression(target, to_image, eye_px, generator)
@@ -100,7 +100,7 @@ def make_fake(image: np.ndarray, landmarks: np.ndarray, seed: int, kind: str = "
     return np.clip(np.round(blended), 0, 255).astype(np.uint8)
 
 
-def _fit_affine(landmarks: np.ndarray) -> np.ndarray:
+def fit_template(landmarks: np.ndarray) -> np.ndarray:
     """Least-squares affine map from template to image, shape=(2, 3)."""
     design = np.c_[_ANCHORS, np.ones(5, np.float32)]
     solution, *_ = np.linalg.lstsq(design, landmarks, rcond=None)
@@ -116,7 +116,7 @@ def _smooth_noise(shape: tuple[int, int], sigma: float, generator: np.random.Gen
     return field / max(float(field.std()), 1e-6)
 
 
-def _draw_mask(points: np.ndarray, shape: tuple[int, int], eye_px: float, generator) -> np.ndarray:
+def draw_mask(points: np.ndarray, shape: tuple[int, int], eye_px: float, generator) -> np.ndarray:
     """Fill an outline, deform it elastically, soften its edge; float32 in 0..1."""
     mask = np.zeros(shape, np.float32)
     cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1.0)

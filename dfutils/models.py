@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from dfutils.backbones import build_backbone, input_scaling, scale_input
 from dfutils.backend import keras
@@ -128,6 +128,28 @@ def build_model(config: ModelConfig, weights: str | os.PathLike | None = "auto")
     scaled = keras.layers.Identity(name="scaled")(scale_input(inputs, config.backbone, unit))
     outputs = _add_head(backbone(scaled), config)
     return keras.Model(inputs, outputs, name=f"{config.kind}_{config.backbone}")
+
+
+def change_size(model: keras.Model, config: ModelConfig, size_hw: tuple[int, int]) -> keras.Model:
+    """Build the same model for another input size, with the same weights, its backbone frozen.
+
+    Small pictures first, large ones at the end: most of the learning then costs half.
+
+    Parameters
+    ----------
+    model : keras.Model
+    config : ModelConfig
+        Of ``model``.
+    size_hw : tuple of int
+        [px]
+
+    References
+    ----------
+    .. [1] Tan, Le: EfficientNetV2, ICML 2021, section 4 (progressive learning).
+    """
+    resized = build_model(replace(config, size_hw=size_hw), None)
+    resized.set_weights(model.get_weights())
+    return resized
 
 
 def build_head_model(config: ModelConfig, n_features: int) -> keras.Model:

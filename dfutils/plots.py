@@ -67,6 +67,32 @@ def history(axes, table: pd.DataFrame, quantity: str = "loss"):
     return axes
 
 
+def ablation(axes, table: pd.DataFrame):
+    """Draw a table of `dfutils.ablation.compare`: one row per variant, one mark per AUC; seeds averaged.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    table : pandas.DataFrame
+    """
+    means = table.groupby("variant", sort=False).mean(numeric_only=True)
+    rows = np.arange(len(means))[::-1]
+    axes.hlines(rows, means["auc_low"], means["auc_high"], COLOURS[0], lw=1.2, alpha=0.6)
+    names = {
+        "auc": "validation, dataset's fakes",
+        "swap_auc": "validation, face swaps",
+        "unseen_auc": "unseen",
+    }
+    for (column, label), colour, marker in zip(names.items(), COLOURS, "os^"):
+        if means.get(column) is not None and means[column].notna().any():
+            axes.plot(means[column], rows, marker, color=colour, label=label)
+    axes.axvline(0.5, color="0.6", lw=0.8, ls=":")
+    axes.set_yticks(rows, means.index)
+    axes.set_xlabel("AUC (line: 95 % by person)")
+    axes.legend(loc="lower right", fontsize=8)
+    return axes
+
+
 def confusion(axes, labels, called, title: str = ""):
     """Draw a confusion matrix in the thesis' layout: rows true, columns predicted, FAKE then REAL."""
     labels, called = np.asarray(labels), np.asarray(called)

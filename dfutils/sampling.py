@@ -56,7 +56,9 @@ def add_made_fakes(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Compose a training manifest of reals, the dataset's fakes, and fakes made from its reals.
 
-    Reals are repeated so that both classes are equally frequent.
+    Each fake comes with a real as its partner, so that both classes are equally frequent: a made
+    fake with the face it is made from, a fake of the dataset with its original, or, where that is
+    missing, with another real of the person or of anyone.
 
     Parameters
     ----------
@@ -73,8 +75,9 @@ def add_made_fakes(
     Returns
     -------
     manifest : pandas.DataFrame
-        With the column ``made``: a kind, or "" for the face as it is. A made row has the path of its
-        real face, label 1 and the method "made-<kind>".
+        With the column ``made``: a kind, or "" for the face as it is; and ``pair``, the same number
+        for partners (see `dfutils.datasets.ManifestSequence`). A made row has the path of its real
+        face, label 1 and the method "made-<kind>".
     landmarks : numpy.ndarray, shape=(n, 5, 2), float32
         Of its rows.
     """
@@ -90,12 +93,24 @@ def add_made_fakes(
     else:
         n_made = round(len(fakes) * share / (1 - share))
     made = usable.iloc[_draw(len(usable), n_made, generator)] if n_made else usable.iloc[:0]
+    partners = pd.concat([reals.loc[_find_partners(fakes, reals, generator)], made])
     kinds = generator.choice(list(shares), size=len(made), p=np.array(list(shares.values())))
     made = made.assign(label=1, made=kinds, method=[f"made-{kind}" for kind in kinds])
-    repeated = reals.iloc[_draw(len(reals), len(fakes) + len(made), generator)]
-    table = pd.concat([repeated, fakes, made], ignore_index=True)
+    pairs = np.arange(len(partners))
+    table = pd.concat([partners.assign(pair=pairs), pd.concat([fakes, made]).assign(pair=pairs)])
+    table = table.reset_index(drop=True)
     points = landmarks.loc[table["path"]].to_numpy(np.float32).reshape(-1, 5, 2)
     return table, points
+
+
+def _find_partners(fakes: pd.DataFrame, reals: pd.DataFrame, generator: np.random.Generator) -> list:
+    """Index label of a real for every fake: its original, else one of the same person, else any."""
+    groups = {column: reals.groupby(column).groups for column in ("source", "person")}
+    found = []
+    for row in fakes.itertuples():
+        pool = groups["source"].get(row.source, groups["person"].get(row.person, reals.index))
+        found.append(pool[generator.integers(len(pool))])
+    return found
 
 
 def _draw(n: int, wanted: int, generator: np.random.Generator) -> np.ndarray:

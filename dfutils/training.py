@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from dfutils.backend import keras
 from dfutils.datasets import ManifestSequence
 from dfutils.errors import InputError
+from dfutils.models import ModelConfig, compile_model, unfreeze, warm_up_and_cosine
 from dfutils.paths import atomic_path
 
 
@@ -113,6 +114,51 @@ def fit(
     with atomic_path(done) as temporary:
         temporary.write_text(json.dumps({"epochs": len(history)}))
     return history
+
+
+def fine_tune(
+    model: keras.Model,
+    config: ModelConfig,
+    train: ManifestSequence,
+    validation: ManifestSequence,
+    epochs: int,
+    folder: str | os.PathLike,
+    learning_rate: float,
+    optimizer: str = "adam",
+    warm_up: float = 0.1,
+    train_batch_norm: bool = False,
+    patience: int | None = None,
+    class_weight: dict[int, float] | None = None,
+) -> pd.DataFrame:
+    """Let all layers learn, with warm-up and cosine decay; keep the epoch of the best validation AUC.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As built by `dfutils.models.build_model`.
+    config : dfutils.models.ModelConfig
+        Of it.
+    train, validation : ManifestSequence
+    epochs : int
+    folder : str or os.PathLike
+        See `fit`, also for ``patience`` and ``class_weight``.
+    learning_rate : float
+        Peak.
+    optimizer : {"rmsprop", "adam", "adamw"}
+    warm_up : float
+        Share of all steps, 0..1.
+    train_batch_norm : bool
+        See `dfutils.models.unfreeze`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `fit`.
+    """
+    unfreeze(model, train_batch_norm)
+    schedule = warm_up_and_cosine(learning_rate, epochs * len(train), warm_up)
+    compile_model(model, config, schedule, optimizer)
+    return fit(model, train, validation, epochs, folder, patience, "val_auc", class_weight)
 
 
 def set_seed(seed: int) -> None:

@@ -10,14 +10,8 @@ import pytest
 from media import voice, write_sound
 
 from dfutils import InputError
-from dfutils.augment import (
-    FACE_PIPELINES,
-    VOICE_PIPELINES,
-    FaceAugmentation,
-    VoiceAugmentation,
-    _face_pipelines,
-    mask_features,
-)
+from dfutils.augment import FACE_PIPELINES, FaceAugmentation, _face_pipelines
+from dfutils.augment_voice import VOICE_PIPELINES, VoiceAugmentation, mask_features
 
 STRENGTHS = [name for name in FACE_PIPELINES if name != "none"]
 
