@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from dfutils import metrics, models, training
-from dfutils.calibration import fit_calibration
+from dfutils.calibration import Calibration, fit_calibration
 from dfutils.datasets import FaceSequence
 from dfutils.errors import InputError
 from dfutils.landmarks import find_landmarks
@@ -183,9 +183,11 @@ def train_variant(
         for name, table in splits.items()
         if name != "train" and len(table)
     }
-    p_fake = fit_calibration(splits["val"]["label"], logits["val"]).p_fake(logits["val"])
-    scores = metrics.evaluate(splits["val"]["label"], p_fake, clusters=splits["val"]["person"], seed=seed)
-    real_logits = logits["val"][splits["val"]["label"].to_numpy() == 0]
+    labels = splits["val"]["label"]
+    skilled = metrics.auc(labels, logits["val"]) > 0.5  # else there is nothing to calibrate
+    p_fake = (fit_calibration(labels, logits["val"]) if skilled else Calibration()).p_fake(logits["val"])
+    scores = metrics.evaluate(labels, p_fake, clusters=splits["val"]["person"], seed=seed)
+    real_logits = logits["val"][labels.to_numpy() == 0]
     swap_auc = metrics.auc(
         np.r_[np.zeros(len(real_logits)), np.ones(len(logits["swaps"]))].astype(int),
         np.r_[real_logits, logits["swaps"]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -91,6 +92,46 @@ def ablation(axes, table: pd.DataFrame):
     axes.set_xlabel("AUC (line: 95 % by person)")
     axes.legend(loc="lower right", fontsize=8)
     return axes
+
+
+def trials(table: pd.DataFrame):
+    """Draw the trials of `dfutils.search.search_head`: AUC over each parameter; crosses are pruned ones."""
+    names = ("learning_rate", "dropout", "hidden_units", "l2", "number")
+    figure, axes = plt.subplots(1, len(names), figsize=(14, 3), sharey=True)
+    for axis, name in zip(axes, names):
+        for (head, part), colour, marker in zip(table.groupby("head"), COLOURS, "os"):
+            kept, pruned = part[~part["pruned"]], part[part["pruned"]]
+            axis.scatter(kept[name], kept["auc"], c=colour, marker=marker, s=16, alpha=0.7, label=head)
+            axis.scatter(pruned[name], pruned["auc"], c=colour, marker="x", s=12, alpha=0.4)
+        axis.set_xlabel(name)
+        if name in ("learning_rate", "l2"):
+            axis.set_xscale("log")
+    axes[0].set_ylabel("validation AUC")
+    axes[0].legend()
+    return figure
+
+
+def optuna_view(study, view: str):
+    """Draw one of Optuna's views of a study.
+
+    Parameters
+    ----------
+    study : optuna.Study
+    view : str
+        What ``optuna.visualization.matplotlib`` has as ``plot_<view>``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # stable for years
+        axes = getattr(optuna.visualization.matplotlib, f"plot_{view}")(study)
+    axes.figure.set_size_inches(9, 3.2)
+    axes.figure.tight_layout()
+    return axes.figure
 
 
 def confusion(axes, labels, called, title: str = ""):

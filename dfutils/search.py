@@ -55,8 +55,8 @@ def search_head(
     Returns
     -------
     pandas.DataFrame
-        One row per trial: ``head``, ``number``, ``auc``, ``val_loss``, ``epochs`` and the parameters; best
-        first.
+        One row per trial: ``head``, ``number``, ``pruned``, ``auc`` (at its last epoch, if pruned),
+        ``val_loss``, ``epochs`` and the parameters; best first, pruned ones last.
 
     References
     ----------
@@ -68,18 +68,9 @@ def search_head(
         raise InputError(
             "n_trials", f"at least one trial of at least one head is needed, got {n_trials}, {heads}"
         )
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if storage is not None:
-        Path(storage).parent.mkdir(parents=True, exist_ok=True)
     tables = []
     for head in heads:
-        study = optuna.create_study(
-            direction="maximize",
-            sampler=optuna.samplers.TPESampler(seed=seed),
-            storage=None if storage is None else f"sqlite:///{Path(storage).absolute()}",
-            study_name=f"{config.kind}-{config.backbone}-{head}",
-            load_if_exists=True,
-        )
+        study = open_study(config, head, storage, seed)
 
         def objective(trial, head=head) -> float:
             keras.utils.set_random_seed(seed + trial.number)
@@ -88,15 +79,60 @@ def search_head(
             trial.set_user_attr("epochs", n_epochs)
             return value
 
-        complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
-        if len(complete) < n_trials:
-            study.optimize(objective, n_trials=n_trials - len(complete), show_progress_bar=progress)
+        finished = sum(trial.state.is_finished() for trial in study.trials)
+        if finished < n_trials:
+            # counted over all processes that share the storage
+            states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+            stop = optuna.study.MaxTrialsCallback(n_trials, states)
+            study.optimize(
+                objective, n_trials=n_trials - finished, callbacks=[stop], show_progress_bar=progress
+            )
         tables += [
-            {"head": head, "number": trial.number, "auc": trial.value, **trial.user_attrs, **trial.params}
+            {
+                "head": head,
+                "number": trial.number,
+                "pruned": trial.state.name == "PRUNED",
+                "auc": trial.value,
+                **trial.user_attrs,
+                **trial.params,
+            }
             for trial in study.trials
-            if trial.state.name == "COMPLETE"
+            if trial.state.name in ("COMPLETE", "PRUNED")
         ]
-    return pd.DataFrame(tables).sort_values("auc", ascending=False, kind="stable").reset_index(drop=True)
+    table = pd.DataFrame(tables).sort_values(["pruned", "auc"], ascending=[True, False], kind="stable")
+    return table.reset_index(drop=True)
+
+
+def open_study(config: ModelConfig, head: str, storage: str | os.PathLike | None = None, seed: int = 42):
+    """Open, or begin, the Optuna study of a head.
+
+    Trials that fall behind the median of the others at the same epoch are pruned.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    head : str
+    storage : str or os.PathLike, optional
+        SQLite file.
+    seed : int
+
+    Returns
+    -------
+    optuna.Study
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if storage is not None:
+        Path(storage).parent.mkdir(parents=True, exist_ok=True)
+    return optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=5),
+        storage=None if storage is None else f"sqlite:///{Path(storage).absolute()}",
+        study_name=f"{config.kind}-{config.backbone}-{head}",
+        load_if_exists=True,
+    )
 
 
 def config_of(row: pd.Series, config: ModelConfig) -> ModelConfig:
@@ -106,49 +142,6 @@ def config_of(row: pd.Series, config: ModelConfig) -> ModelConfig:
     if "hidden_units" in chosen:
         chosen["hidden_units"] = int(chosen["hidden_units"])
     return replace(config, head=row["head"], **chosen)
-
-
-def find_border(row: pd.Series) -> list[str]:
-    """Name the parameters of a trial that lie on the border of the search space.
-
-    A best trial on the border means that the space was too small there. For logarithmic and
-    linear ranges, the outer 5 % count as border.
-    """
-    found = []
-    for name, (low, high), scale in (
-        ("learning_rate", LEARNING_RATES, np.log),
-        ("l2", L2S, np.log),
-        ("dropout", DROPOUTS, float),
-    ):
-        place = (scale(row[name]) - scale(low)) / (scale(high) - scale(low))
-        if not 0.05 <= place <= 0.95:
-            found.append(name)
-    for name, choices in (("hidden_units", HIDDEN_UNITS), ("scale", SCALES)):
-        if name in row and pd.notna(row[name]) and row[name] in (choices[0], choices[-1]):
-            found.append(name)
-    return found
-
-
-def shuffled_control(
-    train: Features,
-    validation: Features,
-    config: ModelConfig,
-    learning_rate: float,
-    n_repeats: int = 10,
-    seed: int = 42,
-) -> list[float]:
-    """Train on shuffled labels, which nothing can be learnt from; returns the validation AUCs.
-
-    Their mean must lie near .5. If it does not, something else than the pictures tells the labels.
-    """
-    values = []
-    for repeat in range(n_repeats):
-        labels = np.random.default_rng([seed, repeat]).permutation(train[1])
-        keras.utils.set_random_seed(seed + repeat)
-        model = compile_model(build_head_model(config, train[0].shape[1]), config, learning_rate)
-        model.fit(train[0], labels, batch_size=32, epochs=10, verbose=0)
-        values.append(auc(validation[1], _margins(model, validation[0])))
-    return values
 
 
 def _run_trial(
@@ -170,17 +163,50 @@ def _run_trial(
         ),
     )
     learning_rate = trial.suggest_float("learning_rate", *LEARNING_RATES, log=True)
+    return train_head(config, learning_rate, train, validation, epochs, _Prune(trial, validation))
+
+
+def train_head(
+    config: ModelConfig, learning_rate: float, train: Features, validation: Features, epochs: int, *callbacks
+) -> tuple[float, float, int]:
+    """Train one head with early stopping; returns validation AUC, best validation loss, epochs run."""
     model = compile_model(build_head_model(config, train[0].shape[1]), config, learning_rate)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True)
     history = model.fit(
-        *train, validation_data=validation, batch_size=32, epochs=epochs, callbacks=[stop], verbose=0
+        *train,
+        validation_data=validation,
+        batch_size=32,
+        epochs=epochs,
+        callbacks=[*callbacks, stop],
+        verbose=0,
     )
-    margins = _margins(model, validation[0])
-    value = auc(validation[1], margins) if np.isfinite(margins).all() and np.ptp(margins) > 0 else 0.5
+    value = _safe_auc(model, validation)
     return value, float(np.min(history.history["val_loss"])), len(history.history["loss"])
 
 
-def _margins(model: keras.Model, features: np.ndarray) -> np.ndarray:
+class _Prune(keras.callbacks.Callback):
+    """Report the validation AUC of every epoch, and give up where Optuna says so."""
+
+    def __init__(self, trial, validation: Features):
+        super().__init__()
+        self._trial, self._validation = trial, validation
+
+    def on_epoch_end(self, epoch, logs=None):
+        import optuna
+
+        self._trial.report(_safe_auc(self.model, self._validation), epoch)
+        if self._trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _safe_auc(model: keras.Model, validation: Features) -> float:
+    """AUC; .5 for a head that diverged."""
+    margins = margins_of(model, validation[0])
+    return auc(validation[1], margins) if np.isfinite(margins).all() and np.ptp(margins) > 0 else 0.5
+
+
+def margins_of(model: keras.Model, features: np.ndarray) -> np.ndarray:
+    """Logit margins (fake minus real) of a head, shape=(n,), float64."""
     # called, not predict(): that would trace a function anew for each of hundreds of models
     logits = keras.ops.convert_to_numpy(model(features, training=False)).astype(np.float64)
     return logits[:, 1] - logits[:, 0]

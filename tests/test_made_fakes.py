@@ -103,6 +103,46 @@ def test_mixture_is_balanced_and_made_only_from_reals(crops, tmp_path):
     assert (only_made["label"] == 1).sum() == 8
 
 
+def test_each_fake_has_a_real_as_its_partner(crops, tmp_path):
+    points = find_landmarks(list(crops["path"]), tmp_path / "l.csv", n_jobs=1, progress=False)
+    crops = crops.copy()
+    crops.loc[[8, 9], "source"] = ["s3", "s5"]  # two fakes of known originals
+    crops.loc[10, "person"] = "p1"  # one whose original is missing, of a known person
+    table, _ = add_made_fakes(crops, points, 0.5, seed=3)
+    reals, fakes = (table[table["label"] == label].set_index("pair") for label in (0, 1))
+    assert reals.index.is_unique
+    assert sorted(reals.index) == sorted(fakes.index)
+    both = fakes.join(reals, lsuffix="_fake", rsuffix="_real")
+    made = both["made_fake"] != ""
+    assert (both["path_fake"] == both["path_real"])[made].all()
+    by_fake = both[~made].set_index("path_fake")
+    assert by_fake.loc[crops["path"][[8, 9]], "source_real"].tolist() == ["s3", "s5"]
+    assert by_fake.loc[crops["path"][10], "person_real"] == "p1"
+
+
+def test_partners_come_together_and_are_treated_alike(crops, tmp_path):
+    points = find_landmarks(list(crops["path"]), tmp_path / "l.csv", n_jobs=1, progress=False)
+    table, landmarks = add_made_fakes(crops, points, 0.5, seed=3)
+    data = FaceSequence(table, (64, 64), "robust", landmarks, batch_size=4, shuffle=True, seed=1)
+    served = []
+    for epoch in range(3):
+        data.set_epoch(epoch)
+        pairs = table["pair"].to_numpy()[data._order].reshape(-1, 2)
+        assert (pairs[:, 0] == pairs[:, 1]).all()
+        assert sorted(data._order) == list(range(len(table)))
+        served.append(pairs[:, 0].tolist())
+    assert served[0] != served[1]
+    # without a manipulation, partners of the same picture are the same picture
+    plain = table.assign(made="")
+    data = FaceSequence(plain, (64, 64), "robust", landmarks, batch_size=len(table), seed=1)
+    images, _ = data[0]
+    alike = [rows.index for _, rows in plain.groupby("pair") if rows["path"].iloc[0] == rows["path"].iloc[1]]
+    assert len(alike) >= 4
+    for first, second in alike:
+        np.testing.assert_array_equal(images[first], images[second])
+    assert len({image.tobytes() for image in images}) >= len(table) // 2
+
+
 def test_loader_makes_other_fakes_every_epoch(crops, tmp_path):
     points = find_landmarks(list(crops["path"]), tmp_path / "l.csv", n_jobs=1, progress=False)
     table, landmarks = add_made_fakes(crops, points, 0.5, seed=3)
