@@ -124,6 +124,7 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
         "none": list,
         "robust": robust,
         "flip": lambda: [A.HorizontalFlip(p=0.5)],
+        "mirror": lambda: [A.HorizontalFlip(p=1)],
         "thesis": thesis,
         "study-e": study_e,
         "study-e-coarse": lambda: [
@@ -137,7 +138,7 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
     }
 
 
-FACE_PIPELINES = ("none", "flip", "robust", "thesis", "study-e", "study-e-coarse", "study-e-grid")
+FACE_PIPELINES = ("none", "flip", "mirror", "robust", "thesis", "study-e", "study-e-coarse", "study-e-grid")
 
 
 class FaceAugmentation:

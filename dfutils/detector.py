@@ -162,9 +162,13 @@ class DeepfakeDetector:
                 f"the largest face is under {inputs['min_face_px']} px wide" if too_small else "no face found"
             )
             return _Abstention.readable_because(f"{found} in {n_seen} frames")
-        p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, min(n_frames, 32)))
+        logits = _logits(bundle.model, images, min(n_frames, 32))
+        if inputs.get("flip", False):
+            mirrored = [image[:, ::-1] for image in images]
+            logits = (logits + _logits(bundle.model, mirrored, min(n_frames, 32))) / 2
+        p_fake = bundle.calibration.p_fake(logits)
         scores = [{"frame_index": int(i), "p_fake": float(p)} for i, p in zip(indices, p_fake)]
-        return Judgement.from_scores(scores, bundle.calibration.threshold)
+        return Judgement.from_scores(scores, bundle.calibration.threshold, inputs.get("aggregation", "mean"))
 
     def _judge_voice(self, path: Path, n_fragments: int, seconds: float | None) -> Judgement:
         from dfutils.audio import SAMPLE_RATE_HZ, fragments, load_audio, normalise_voice

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from dfutils.metrics import aggregate_by_video, auc, evaluate
+from dfutils.aggregation import aggregate_by_video
+from dfutils.metrics import auc, evaluate
 from dfutils.paths import atomic_path
 
 
@@ -28,20 +30,60 @@ def score(bundle, manifest: pd.DataFrame, batch_size: int = 32, progress: bool =
         The manifest with ``logit``, ``p_fake`` (calibrated) and ``called_fake`` (0 or 1, at the
         frozen threshold).
     """
-    from dfutils.datasets import FaceSequence, LfccSequence
-    from dfutils.training import predict_logits
-
     table = manifest.reset_index(drop=True)
-    size = {"size_hw": bundle.config.size_hw, "batch_size": batch_size}
     if bundle.config.kind == "video":
-        data = FaceSequence(table, **size)
+        size_hw, flip = bundle.config.size_hw, bundle.inputs.get("flip", False)
+        logits = predict_faces(bundle.model, table, size_hw, flip, batch_size, progress)
     else:
+        from dfutils.datasets import LfccSequence
+        from dfutils.training import predict_logits
+
         inputs = bundle.inputs
-        data = LfccSequence(table, inputs["features"], inputs["fragment_seconds"], **size)
-    logits = predict_logits(bundle.model, data, progress)
+        data = LfccSequence(
+            table,
+            inputs["features"],
+            inputs["fragment_seconds"],
+            size_hw=bundle.config.size_hw,
+            batch_size=batch_size,
+        )
+        logits = predict_logits(bundle.model, data, progress)
     p_fake = bundle.calibration.p_fake(logits)
     called = (p_fake >= bundle.calibration.threshold).astype(int)
     return table.assign(logit=logits, p_fake=p_fake, called_fake=called)
+
+
+def predict_faces(
+    model,
+    faces: pd.DataFrame,
+    size_hw: tuple[int, int],
+    flip: bool,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> np.ndarray:
+    """Compute logit margins (fake minus real) of face crops.
+
+    Parameters
+    ----------
+    model : keras.Model
+    faces : pandas.DataFrame
+        Manifest.
+    size_hw : tuple of int
+        [px]
+    flip : bool
+        Average each face's logits with those of its mirror image.
+    batch_size : int
+    progress : bool
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), float64
+    """
+    from dfutils.datasets import FaceSequence
+    from dfutils.training import predict_logits
+
+    ways = ("none", "mirror") if flip else ("none",)
+    loaders = [FaceSequence(faces, size_hw, way, batch_size=batch_size) for way in ways]
+    return np.mean([predict_logits(model, loader, progress) for loader in loaders], axis=0)
 
 
 def write_scores(scored: pd.DataFrame, path: str | os.PathLike) -> Path:
@@ -89,8 +131,17 @@ def per_method(scored: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def per_video(scored: pd.DataFrame) -> pd.DataFrame:
-    """Average frames to videos; crops that do not say which video they are from count as one each."""
+def per_video(scored: pd.DataFrame, how: str = "mean") -> pd.DataFrame:
+    """Summarise frames to videos; crops that do not say which video they are from count as one each.
+
+    ``how``: see `dfutils.aggregation.aggregate`.
+    """
     videos = scored["video"] if "video" in scored.columns else scored["path"]
     keyed = scored.assign(video=scored["dataset"] + "/" + scored["method"] + "/" + videos.astype(str))
-    return aggregate_by_video(keyed)
+    return aggregate_by_video(keyed, how=how)
+
+
+def most_confident_mistakes(scored: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Rows whose verdict is wrong, the surest first; at most ``n``."""
+    wrong = scored[scored["label"] != scored["called_fake"]]
+    return wrong.assign(surety=(wrong["p_fake"] - 0.5).abs()).nlargest(n, "surety")

@@ -188,25 +188,3 @@ def cluster_bootstrap(
         low, high = np.percentile([draw[column] for draw in draws], [tail, 100 - tail])
         bounds |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     return bounds
-
-
-def aggregate_by_video(table: pd.DataFrame, score: str = "p_fake", key: str = "video") -> pd.DataFrame:
-    """Average frame scores to one row per video, keyed by its full path.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns ``key``, ``label``, ``score``; others are taken from the first row of a video.
-
-    Raises
-    ------
-    InputError
-        A video has both labels (a key that is not unique, such as a bare file name).
-    """
-    share = table.groupby(key)["label"].mean()
-    mixed = share.between(0, 1, inclusive="neither")
-    if mixed.any():
-        raise InputError(mixed.index[mixed][0], "has frames of both labels; key videos by their full path")
-    first = table.groupby(key, sort=True).first()
-    grouped = table.groupby(key, sort=True)[score]
-    return first.assign(**{score: grouped.mean(), "n_frames": grouped.size()}).reset_index()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dfutils.aggregation import aggregate
+
 MANIPULATED, PRISTINE = "manipulated", "pristine"
 
 
@@ -37,9 +39,9 @@ class Judgement:
     abstained: str | None = None
 
     @classmethod
-    def from_scores(cls, scores: list[dict], threshold: float) -> Judgement:
-        """Average the scores and compare with the threshold."""
-        p_fake = float(np.mean([score["p_fake"] for score in scores]))
+    def from_scores(cls, scores: list[dict], threshold: float, aggregation: str = "mean") -> Judgement:
+        """Summarise the scores (`dfutils.aggregation`) and compare with the threshold."""
+        p_fake = aggregate(np.array([score["p_fake"] for score in scores]), aggregation)
         verdict = MANIPULATED if p_fake >= threshold else PRISTINE
         return cls(p_fake, verdict, threshold, len(scores), scores)
 
@@ -71,7 +73,7 @@ class Report:
         return f"{models} trained on the embedded corpus only; on any other clip this means nothing"
 
     def to_dict(self) -> dict:
-        """Plain values, for JSON: probabilities rounded to four digits."""
+        """Plain values, for JSON: probabilities rounded to six digits."""
         result: dict = {"path": self.path}
         for name, unit in (("picture", "frames_used"), ("voice", "fragments_used")):
             judgement: Judgement = getattr(self, name)
@@ -79,11 +81,11 @@ class Report:
                 result[name] = {"abstained": judgement.abstained}
             else:
                 result[name] = {
-                    "p_fake": round(judgement.p_fake, 4),
+                    "p_fake": round(judgement.p_fake, 6),
                     "verdict": judgement.verdict,
-                    "threshold": round(judgement.threshold, 4),
+                    "threshold": round(judgement.threshold, 6),
                     unit: judgement.used,
-                    "scores": [{**score, "p_fake": round(score["p_fake"], 4)} for score in judgement.scores],
+                    "scores": [{**score, "p_fake": round(score["p_fake"], 6)} for score in judgement.scores],
                 }
         result["models"] = self.models
         return result | ({"warning": self.warning} if self.warning else {})

@@ -1,10 +1,10 @@
 """Swaps between persons, and the comparison of ways to train."""
 
 import cv2
-import keras
 import numpy as np
 import pandas as pd
 import pytest
+from media import tiny_backbone
 from skimage.data import astronaut
 
 from dfutils import InputError, ablation
@@ -85,15 +85,6 @@ def test_swaps_are_between_persons_and_made_once(corpus, tmp_path):
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match="two persons"):
         make_swaps(reals.iloc[:1], landmarks, tmp_path, 1, progress=False)
-
-
-def tiny_backbone(name, size_hw, weights):
-    """Two convolutions, which see a green nose within seconds."""
-    inputs = keras.Input((*size_hw, 3))
-    x = keras.layers.Rescaling(1 / 255)(inputs)
-    for n_filters in (8, 16):
-        x = keras.layers.Conv2D(n_filters, 3, 2, activation="relu")(x)
-    return keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(x))
 
 
 def test_comparison_learns_ranks_and_resumes(corpus, tmp_path, monkeypatch):

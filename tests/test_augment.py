@@ -59,7 +59,8 @@ def test_same_seed_same_face(name, face):
 
 
 @pytest.mark.parametrize(
-    ("name", "n_least"), [("flip", 2), *((name, 15) for name in STRENGTHS if name != "flip")]
+    ("name", "n_least"),
+    [("flip", 2), ("mirror", 1), *((name, 15) for name in STRENGTHS if name not in ("flip", "mirror"))],
 )
 def test_other_seeds_other_faces(name, n_least, face):
     augment = FaceAugmentation(name)
@@ -67,6 +68,11 @@ def test_other_seeds_other_faces(name, n_least, face):
     assert len(results) >= n_least
     assert all(augment(face, seed).shape == face.shape for seed in range(5))
     assert augment(face, 0).dtype == np.uint8
+
+
+def test_mirror_always_mirrors(face):
+    for seed in range(4):
+        np.testing.assert_array_equal(FaceAugmentation("mirror")(face, seed), face[:, ::-1])
 
 
 def test_none_changes_nothing(face):

@@ -8,9 +8,11 @@ import pytest
 
 from dfutils import InputError, ModelError, detector
 from dfutils.__main__ import main
-from dfutils.bundles import Bundle, save_bundle
+from dfutils.bundles import Bundle, load_bundle, save_bundle
 from dfutils.calibration import Calibration
+from dfutils.faces import Face
 from dfutils.models import ModelConfig, build_model
+from dfutils.video import write_image
 
 INPUTS = {
     "picture": {
@@ -105,6 +107,38 @@ def test_both_parts_of_a_clip_are_judged(judge, clips, name):
     assert report["picture"]["frames_used"] == 4
     assert set(report["models"]) == {"picture", "voice"}
     json.dumps(report)
+
+
+def test_a_mirrored_clip_gets_the_same_score_where_the_model_flips(model_folders, tmp_path, monkeypatch):
+    """Each face is then judged together with its mirror image, so that left and right cannot matter."""
+    from skimage.data import astronaut
+
+    portrait = np.ascontiguousarray(astronaut()[0:256, 100:356])
+    for name, picture in (("one.png", portrait), ("other.png", portrait[:, ::-1])):
+        write_image(tmp_path / name, picture)
+    bundle = load_bundle(model_folders / "picture")
+    scores = {}
+    monkeypatch.setattr(detector, "_logits", _left_minus_right)
+    for flip in (True, False):
+        bundle.inputs = {**INPUTS["picture"], "flip": flip, "aggregation": "mean-logit"}
+        folder = save_bundle(bundle, tmp_path / f"flip {flip}")
+        judge = detector.DeepfakeDetector(folder, model_folders / "voice")
+        judge._detectors["yunet"] = WholePicture()
+        scores[flip] = [judge.analyze(tmp_path / name).picture.p_fake for name in ("one.png", "other.png")]
+    assert scores[True][0] == pytest.approx(scores[True][1], abs=1e-5)
+    assert scores[False][0] != pytest.approx(scores[False][1], abs=0.05)
+
+
+def _left_minus_right(model, images, batch_size):
+    return np.array([image[:, :32].mean() - image[:, 32:].mean() for image in images]) / 20
+
+
+class WholePicture:
+    """Takes the whole picture for a face, so that both sides are cut alike."""
+
+    def detect(self, image):
+        height, width = image.shape[:2]
+        return [Face((0.0, 0.0, float(width), float(height)), 1.0, None)]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from dfutils import InputError
+from dfutils.aggregation import aggregate_by_video
 from dfutils.calibration import Calibration, fit_calibration
 from dfutils.metrics import (
-    aggregate_by_video,
     auc,
     cluster_bootstrap,
     equal_error_rate,

@@ -19,6 +19,7 @@ from dfutils.models import (
     build_audio_model,
     build_model,
     build_video_model,
+    change_size,
     compile_model,
     get_backbone,
     unfreeze,
@@ -165,6 +166,19 @@ def test_unfreezing(train_batch_norm):
     before = norm.moving_mean.numpy().copy()
     model(np.random.default_rng(0).random((2, 32, 32, 3), np.float32), training=True)
     assert (np.abs(norm.moving_mean.numpy() - before).max() > 0) == train_batch_norm
+
+
+def test_another_size_keeps_weights_and_function():
+    keras.utils.set_random_seed(3)
+    config = ModelConfig("video", "MobileNetV2", (64, 64), hidden_units=8)
+    model = build_model(config, None)
+    smaller = change_size(model, config, (32, 32))
+    assert smaller.input_shape == (None, 32, 32, 3)
+    assert not get_backbone(smaller).trainable_weights
+    for one, other in zip(model.get_weights(), smaller.get_weights()):
+        np.testing.assert_array_equal(one, other)
+    model.set_weights([weights + 0.01 for weights in model.get_weights()])
+    assert not np.array_equal(model.get_weights()[-1], smaller.get_weights()[-1])  # copies
 
 
 def test_compiling_chooses_the_loss_of_the_head(small):

@@ -9,12 +9,14 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from media import tiny_backbone
 
 from dfutils import InputError
 from dfutils.datasets import FaceSequence
-from dfutils.features import adapt_batch_norm, backbone_features, head_of
+from dfutils.features import adapt_batch_norm, backbone_features, head_of, measure_speed_up
+from dfutils.metrics import auc
 from dfutils.models import ModelConfig, build_model, compile_model, get_backbone
-from dfutils.training import fit, predict_logits
+from dfutils.training import fine_tune, fit, predict_logits
 
 SMALL = (12, 10)
 
@@ -345,6 +347,30 @@ def test_features_of_what_changes_cannot_be_cached(deep, textured_manifest, tmp_
     for options in ({"shuffle": True}, {"augmentation": "flip"}):
         with pytest.raises(InputError, match="without shuffling and augmentation"):
             backbone_features(deep, FaceSequence(textured_manifest, (32, 32), **options), tmp_path)
+
+
+def test_fine_tuning_moves_the_backbone_and_keeps_the_best_epoch(textured_manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("dfutils.models.build_backbone", tiny_backbone)
+    keras.utils.set_random_seed(2)
+    config = ModelConfig("video", "EfficientNetV2B0", (32, 32), hidden_units=0, dropout=0.0)
+    model = build_model(config, None)
+    before = [weights.copy() for weights in get_backbone(model).get_weights()]
+    train = FaceSequence(textured_manifest, (32, 32), batch_size=2, shuffle=True)
+    held_out = FaceSequence(textured_manifest, (32, 32), batch_size=5)
+    history = fine_tune(model, config, train, held_out, 30, tmp_path, 1e-2, "adamw")
+    assert len(history) == 30
+    after = get_backbone(model).get_weights()
+    assert any(np.abs(old - new).max() > 1e-4 for old, new in zip(before, after))
+    margins = predict_logits(model, held_out)
+    assert history["val_auc"].max() > 0.9
+    assert auc(held_out.labels, margins) == pytest.approx(history["val_auc"].max(), abs=0.01)
+
+
+def test_the_cache_is_measurably_faster(deep, crops, tmp_path):
+    cached, _ = backbone_features(deep, crops, tmp_path, progress=False)
+    speed = measure_speed_up(deep, crops, cached)
+    assert speed["speed_up"] == pytest.approx(speed["backbone_ms"] / speed["cached_ms"])
+    assert speed["speed_up"] > 1
 
 
 def test_head_shares_its_weights(deep, config, crops, tmp_path):
