@@ -1,4 +1,4 @@
-"""Command line: ``python -m dfutils detect PATH...`` and ``python -m dfutils study``."""
+"""Command line: ``python -m dfutils detect PATH...``, ``study`` and ``ship``."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ def _make_parser() -> argparse.ArgumentParser:
     study.add_argument("--only", nargs="+", metavar="NAME", help="notebooks whose names begin so")
     study.add_argument("--force", action="store_true", help="run again what is done")
     study.set_defaults(run=_study)
+    ship = commands.add_parser("ship", help="put the model trained last into models/")
+    ship.add_argument("kind", choices=("picture", "voice"))
+    ship.add_argument("run_id", metavar="RUN", help="id of the recorded run that trained it")
+    ship.set_defaults(run=_ship)
     return parser
 
 
@@ -104,6 +108,13 @@ def _study(options: argparse.Namespace) -> int:
     trained = work_dir() / "models"  # these, not the ones that ship
     options = ["--picture-model", str(trained / "picture"), "--voice-model", str(trained / "voice")]
     return main(["detect", str(real), str(fake), *options])
+
+
+def _ship(options: argparse.Namespace) -> int:
+    from dfutils.shipping import ship
+
+    print(ship(options.kind, options.run_id))
+    return 0
 
 
 if __name__ == "__main__":

@@ -113,6 +113,20 @@ def read_results(folder: str | os.PathLike | None = None) -> pd.DataFrame:
     return pd.concat([table.drop(columns="metrics"), metrics], axis=1)
 
 
+def read_run(run_id: str, folder: str | os.PathLike | None = None) -> dict:
+    """Read one recorded run, with its metrics as they were given.
+
+    Raises
+    ------
+    InputError
+        There is no such run.
+    """
+    path = (Path(folder) if folder else reports_dir()) / "results" / f"{Path(run_id).name}.json"
+    if not path.is_file():
+        raise InputError(run_id, f"is no run recorded in {path.parent}")
+    return json.loads(path.read_text())
+
+
 def save_figure(figure, name: str, folder: str | os.PathLike | None = None) -> Path:
     """Save a matplotlib figure as ``figures/<name>.png``, atomically.
 

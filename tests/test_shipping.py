@@ -1,0 +1,86 @@
+"""Shipping: real models only, half precision, listed with hash and commit; numbers kept in cards."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from dfutils import InputError, results, shipping
+from dfutils.bundles import Bundle, load_bundle, save_bundle
+from dfutils.calibration import Calibration
+from dfutils.models import ModelConfig, build_model
+
+SCORES = {
+    "n": 100, "n_fake": 50, "auc": 0.9, "auc_low": 0.85, "auc_high": 0.95, "eer": 0.18, "sensitivity": 0.8,
+    "specificity": 0.84, "log_loss": 0.41, "ece": 0.031,
+}  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("DFUTILS_WORK", str(tmp_path / "work"))
+    monkeypatch.setenv("DFUTILS_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.setattr("dfutils.paths.models_dir", lambda: tmp_path / "models")
+    config = ModelConfig("audio", "MobileNetV2", (32, 32), hidden_units=4)
+
+    def train(corpus):
+        bundle = Bundle(build_model(config, None), config, {}, Calibration(2.0, 0.1, 0.4, "val"))
+        bundle.about = {"corpus": corpus}
+        save_bundle(bundle, tmp_path / "work" / "models" / "voice")
+        return results.record("06-audio-model", {"validation": SCORES}, {}, 1)
+
+    return tmp_path, train
+
+
+def test_a_real_model_ships_with_its_hash_and_commit(place):
+    folder, train = place
+    run_id = train("real")
+    (folder / "models").mkdir()
+    (folder / "models" / "models.csv").write_text(
+        "file,sha256,notebook,commit,metric\npicture/model.weights.h5,abc,05,def,x\n"
+    )
+    shipped = load_bundle(shipping.ship("voice", run_id))
+    trained = load_bundle(folder / "work" / "models" / "voice")
+    assert shipped.about["run_id"] == run_id
+    assert shipped.calibration == trained.calibration
+    for one, other in zip(shipped.model.get_weights(), trained.model.get_weights()):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+    sizes = [
+        (folder / place / "voice" / "model.weights.h5").stat().st_size for place in ("models", "work/models")
+    ]
+    assert sizes[0] < 0.7 * sizes[1]
+    with open(folder / "models" / "models.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["picture/model.weights.h5", "voice/model.weights.h5"]
+    assert rows[1]["sha256"] == shipped.sha256
+    assert rows[1]["metric"] == "validation AUC 0.900 (0.850 to 0.950)"
+    shipping.ship("voice", run_id)
+    assert len((folder / "models" / "models.csv").read_text().splitlines()) == 3
+
+
+def test_toy_models_and_unrecorded_runs_do_not_ship(place):
+    folder, train = place
+    run_id = train("embedded")
+    with pytest.raises(InputError, match="not for shipping"):
+        shipping.ship("voice", run_id)
+    with pytest.raises(InputError, match="no run recorded"):
+        shipping.ship("voice", "06-0000000000")
+    assert not (folder / "models").exists()
+
+
+def test_numbers_of_a_card_are_replaced_in_place(tmp_path):
+    card = tmp_path / "README.md"
+    card.write_text("# A\n\n<!-- numbers -->\nold\n<!-- end of numbers -->\n\n## B\n")
+    for _ in range(2):
+        shipping.write_numbers(card, [("validation persons", SCORES)])
+        text = card.read_text()
+        assert text.startswith("# A\n\n<!-- numbers -->\n| scored on")
+        assert text.endswith("<!-- end of numbers -->\n\n## B\n")
+        row = (
+            "| validation persons | 100 (50) | 0.900 (0.850 to 0.950) | 0.180 | 0.80 | 0.84 | 0.410 | 0.031 |"
+        )
+        assert text.count(row) == 1
+        assert "old" not in text
+    card.write_text("no marks")
+    with pytest.raises(InputError, match="once each"):
+        shipping.write_numbers(card, [])
