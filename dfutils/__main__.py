@@ -1,4 +1,4 @@
-"""Command line: ``python -m dfutils detect PATH...``, ``study`` and ``ship``."""
+"""Command line: ``python -m dfutils detect PATH...``, ``study``, ``ship``, ``publish``."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ def _make_parser() -> argparse.ArgumentParser:
     ship.add_argument("kind", choices=("picture", "voice"))
     ship.add_argument("run_id", metavar="RUN", help="id of the recorded run that trained it")
     ship.set_defaults(run=_ship)
+    publish = commands.add_parser(
+        "publish", help="copy recorded runs into reports/, no faces"
+    )
+    publish.add_argument("run_ids", nargs="+", metavar="RUN", help="id of a recorded run")
+    publish.add_argument("--notebooks", nargs="+", default=[], metavar="NAME", help="beginnings of names")
+    publish.add_argument("--figures", nargs="+", default=[], metavar="NAME", help="for example 05-history")
+    publish.set_defaults(run=_publish)
     return parser
 
 
@@ -114,6 +121,13 @@ def _ship(options: argparse.Namespace) -> int:
     from dfutils.shipping import ship
 
     print(ship(options.kind, options.run_id))
+    return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from dfutils.publishing import publish
+
+    print(*publish(options.run_ids, options.notebooks, options.figures), sep="\n")
     return 0
 
 

@@ -65,6 +65,16 @@ def test_parameters_are_explained_and_not_derived(path):
         assert re.fullmatch(r"[A-Z][A-Z0-9_]*: (int|float|str|bool) = [^#]+?(  # [^=]+)?", line), line
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_cells_that_show_faces_are_tagged(path):
+    """Published copies of runs on restricted data leave their output out (`dfutils.publishing`)."""
+    for cell in cells(path):
+        shows = "contact_sheet(" in cell["text"] and (
+            "read_image" in cell["text"] or "frames" in cell["text"]
+        )
+        assert shows == ("faces" in cell["metadata"].get("tags", [])), cell["text"]
+
+
 def test_notebook_tables_name_every_notebook():
     for place in ("README.md", "notebooks/README.md"):
         text = (PROJECT_ROOT / place).read_text()
