@@ -159,32 +159,13 @@ def cluster_bootstrap(
     Returns
     -------
     dict
-        ``auc_low``, ``auc_high``, ``eer_low``, ``eer_high``, ``n_clusters``. With fewer than five
-        clusters, or when most draws hold one class only, the bounds are NaN: no interval is better
-        than a wrong one.
+        ``auc_low``, ``auc_high``, ``eer_low``, ``eer_high``, ``n_clusters``; see
+        `dfutils.comparison.clustered_interval`.
     """
-    labels, scores = validate_scores(labels, scores)
-    codes, names = pd.factorize(np.asarray(clusters))
-    members = [np.flatnonzero(codes == code) for code in range(len(names))]
-    bounds = dict.fromkeys(("auc_low", "auc_high", "eer_low", "eer_high"), float("nan"))
-    bounds["n_clusters"] = len(names)
-    if len(names) < 5:
-        return bounds
-    generator = np.random.default_rng(seed)
-    draws = []
-    for _ in range(n_resamples):
-        picked = np.concatenate([members[code] for code in generator.integers(len(names), size=len(names))])
-        if 0 < labels[picked].sum() < len(picked) and np.ptp(scores[picked]) > 0:
-            draws.append(
-                (
-                    skm.roc_auc_score(labels[picked], scores[picked]),
-                    equal_error_rate(labels[picked], scores[picked])[0],
-                )
-            )
-    if len(draws) < n_resamples / 2:
-        return bounds
-    tail = 100 * (1 - confidence) / 2
-    for column, name in enumerate(("auc", "eer")):
-        low, high = np.percentile([draw[column] for draw in draws], [tail, 100 - tail])
-        bounds |= {f"{name}_low": float(low), f"{name}_high": float(high)}
-    return bounds
+    from dfutils.comparison import clustered_interval  # which itself imports from here
+
+    bounds: dict[str, float] = {}
+    for name, metric in (("auc", auc), ("eer", equal_error_rate)):
+        found = clustered_interval(metric, labels, scores, clusters, n_resamples, confidence, seed)
+        bounds |= {f"{name}_low": found.low, f"{name}_high": found.high}
+    return bounds | {"n_clusters": found.n_clusters}
