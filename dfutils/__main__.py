@@ -50,9 +50,7 @@ def _make_parser() -> argparse.ArgumentParser:
     ship.add_argument("kind", choices=("picture", "voice"))
     ship.add_argument("run_id", metavar="RUN", help="id of the recorded run that trained it")
     ship.set_defaults(run=_ship)
-    publish = commands.add_parser(
-        "publish", help="copy recorded runs into reports/, no faces"
-    )
+    publish = commands.add_parser("publish", help="copy recorded runs into reports/, no faces")
     publish.add_argument("run_ids", nargs="+", metavar="RUN", help="id of a recorded run")
     publish.add_argument("--notebooks", nargs="+", default=[], metavar="NAME", help="beginnings of names")
     publish.add_argument("--figures", nargs="+", default=[], metavar="NAME", help="for example 05-history")

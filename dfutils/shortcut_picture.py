@@ -121,7 +121,7 @@ def audit_pictures(
     """
     from sklearn.model_selection import GroupKFold
 
-    from dfutils.shortcuts import _fit_and_score
+    from dfutils.shortcuts import fit_and_score
 
     missing = [name for name in (*FEATURES, "label", "person") if name not in features.columns]
     if missing:
@@ -139,7 +139,7 @@ def audit_pictures(
         if len(set(labels[train])) < 2:
             raise InputError("label", "a fold leaves only one class to train on")
         for name, row in scores.items():
-            row[test] = _fit_and_score(name, values, labels, train, test, seed)
+            row[test] = fit_and_score(name, values, labels, train, test, seed)
     result = {f"auc_{name}": auc(labels, row) for name, row in scores.items()}
     best = max(scores, key=lambda name: result[f"auc_{name}"])
     found = clustered_interval(auc, labels, scores[best], persons, n_resamples, seed=seed)
