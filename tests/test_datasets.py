@@ -222,3 +222,20 @@ def test_errors(face_manifest):
 def test_iterating_ends(face_manifest):
     data = FaceSequence(face_manifest, SMALL, batch_size=3)
     assert sum(len(labels) for _, labels in (data[index] for index in range(len(data)))) == 7
+
+
+def test_softening_touches_reals_only_and_a_share_of_them(textured_manifest):
+    table = textured_manifest.loc[np.repeat(textured_manifest.index, 40)].reset_index(drop=True)
+    plain = FaceSequence(table, (64, 64))
+    soft = FaceSequence(table, (64, 64), soften_reals=0.3)
+    changed = np.array(
+        [not np.array_equal(plain.load(row, row), soft.load(row, row)) for row in range(len(table))]
+    )
+    assert not changed[table["label"] == 1].any()
+    assert 0.15 < changed[table["label"] == 0].mean() < 0.45
+    row = int(np.flatnonzero(changed)[0])
+    np.testing.assert_array_equal(soft.load(row, row), soft.load(row, row))
+    sharpness = [np.abs(np.diff(data.load(row, row), axis=0)).mean() for data in (plain, soft)]
+    assert sharpness[1] < sharpness[0]
+    with pytest.raises(InputError, match=r"0\.\.1"):
+        FaceSequence(table, soften_reals=1.5)
