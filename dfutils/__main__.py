@@ -33,7 +33,7 @@ def _make_parser() -> argparse.ArgumentParser:
     detect = commands.add_parser("detect", help="judge videos, pictures and sound files")
     detect.add_argument("paths", nargs="+", metavar="PATH", help="a file; several may be given")
     detect.add_argument("--json", metavar="FILE", help="write all findings there")
-    detect.add_argument("--frames", type=int, default=10, metavar="N", help="frames per video (10)")
+    detect.add_argument("--frames", type=int, default=20, metavar="N", help="frames per video (20)")
     detect.add_argument("--fragments", type=int, default=5, metavar="N", help="fragments of sound (5)")
     detect.add_argument("--fragment-seconds", type=float, metavar="S", help="their length (as in training)")
     detect.add_argument("--picture-model", metavar="FOLDER", help="another picture model")

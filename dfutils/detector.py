@@ -80,7 +80,7 @@ class DeepfakeDetector:
     def analyze(
         self,
         path: str | os.PathLike,
-        n_frames: int = 10,
+        n_frames: int = 20,
         n_fragments: int = 5,
         fragment_seconds: float | None = None,
     ) -> Report:
