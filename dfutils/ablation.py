@@ -43,6 +43,8 @@ class Variant:
     head : {"softmax", "lmcl"}
     paired : bool
         Keep a fake and its real in one batch, treated alike.
+    soften_reals : float
+        See `dfutils.datasets.FaceSequence`.
     """
 
     name: str
@@ -51,18 +53,21 @@ class Variant:
     kinds: dict = field(default_factory=dict)
     head: str = "softmax"
     paired: bool = True
+    soften_reals: float = 0.0
 
 
 VARIANTS = (
     Variant("dataset's fakes, flips only", "flip", 0.0),
-    Variant("+ thesis augmentation", "thesis", 0.0),
-    Variant("+ robust augmentation", "robust", 0.0),
-    Variant("+ robust, half warped (FWA)", kinds={"warp": 1.0}),
-    Variant("+ robust, half self-blended", kinds={"self-blend": 1.0}),
-    Variant("+ robust, half mixed", kinds={}),
-    Variant("robust, all mixed, no dataset's fakes", made_share=1.0),
-    Variant("+ robust, half mixed, not paired", paired=False),
-    Variant("+ robust, half mixed, LMCL", head="lmcl"),
+    Variant("dataset's fakes, thesis augmentation", "thesis", 0.0),
+    Variant("dataset's fakes, robust augmentation", "robust", 0.0),
+    Variant("half warped (FWA)", kinds={"warp": 1.0}),
+    Variant("half self-blended", kinds={"self-blend": 1.0}),
+    Variant("half mixed"),
+    Variant("half mixed, not paired", paired=False),
+    Variant("half mixed, reals softened", soften_reals=0.3),
+    Variant("three quarters mixed, reals softened", made_share=0.75, soften_reals=0.3),
+    Variant("all mixed, reals softened", made_share=1.0, soften_reals=0.3),
+    Variant("half mixed, reals softened, LMCL", head="lmcl", soften_reals=0.3),
 )
 
 
@@ -170,8 +175,8 @@ def train_variant(
     model = models.build_model(config, weights)
     models.unfreeze(model, train_batch_norm=True)
     data = FaceSequence(
-        train, config.size_hw, variant.augmentation, points, batch_size=batch_size, shuffle=True, seed=seed,
-        samples_per_epoch=samples_per_epoch,
+        train, config.size_hw, variant.augmentation, points, variant.soften_reals, batch_size=batch_size,
+        shuffle=True, seed=seed, samples_per_epoch=samples_per_epoch,
     )  # fmt: skip
     schedule = models.warm_up_and_cosine(learning_rate, epochs * len(data))
     models.compile_model(model, config, schedule, "adamw")

@@ -10,36 +10,53 @@ import functools
 import threading
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from dfutils.codecs import compress_h264
 from dfutils.errors import InputError
 
 
-def _video_compression(p: float, rate_factors: tuple[int, int] = (18, 38)):
-    """H.264 at a random rate factor, half of the time as a predicted frame; an albumentations transform."""
+def _compression(p: float, scales: tuple[float, float] | None = None):
+    """H.264 or JPEG at a random quality, H.264 half of the time as a predicted frame.
+
+    With ``scales``, the picture is coded at a lower resolution and scaled up again, as a small face
+    in a clip is.
+    """
     import albumentations as A
 
-    class VideoCompression(A.ImageOnlyTransform):
+    class Compression(A.ImageOnlyTransform):
         def get_params(self) -> dict:
-            moves = tuple(self.py_random.uniform(-2, 2) for _ in range(2))
+            draw = self.py_random
+            moves = (draw.uniform(-2, 2), draw.uniform(-2, 2))
             return {
-                "rate_factor": self.py_random.randint(*rate_factors),
-                "motion_px": moves if self.py_random.random() < 0.5 else None,
+                "scale": draw.uniform(*scales) if scales else 1.0,
+                "rate_factor": draw.randint(18, 38) if draw.random() < 0.5 else None,
+                "quality": draw.randint(35, 100),
+                "motion_px": moves if draw.random() < 0.5 else None,
+                "upscale": draw.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]),
             }
 
-        def apply(self, img: np.ndarray, rate_factor: int, motion_px, **params) -> np.ndarray:
-            if min(img.shape[:2]) < 16:
-                return img
-            return compress_h264(img, rate_factor, motion_px)
+        def apply(self, img, scale, rate_factor, quality, motion_px, upscale, **params) -> np.ndarray:
+            size_hw = img.shape[:2]
+            if scale < 1:
+                small = tuple(max(16, round(side * scale)) for side in size_hw)
+                img = cv2.resize(img, small[::-1], interpolation=cv2.INTER_AREA)
+            if rate_factor is not None and min(img.shape[:2]) >= 16:
+                img = compress_h264(img, rate_factor, motion_px)
+            else:
+                _, data = cv2.imencode(".jpg", img[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+                img = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+            if img.shape[:2] != size_hw:
+                img = cv2.resize(img, size_hw[::-1], interpolation=upscale)
+            return np.ascontiguousarray(img)
 
-    return VideoCompression(p=p)
+    return Compression(p=p)
 
 
 @functools.lru_cache(maxsize=1)
 def _face_pipelines() -> dict[str, Callable[[], list]]:
     import albumentations as A
-    import cv2
 
     def shift_scale_rotate(shift: float, scale: float, rotate: float, p: float) -> A.Affine:
         # ShiftScaleRotate's meaning: one scale for both axes, black border
@@ -79,9 +96,8 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
             shift_scale_rotate(0.0625, 0.1, 10, p=0.5),
         ]
 
-    def robust() -> list:
-        # what happens to a clip on its way through the net, the same for both classes; cropping is
-        # jittered because another video's faces are never framed quite like the training crops
+    def filmed() -> list:
+        # cropping is jittered because another video's faces are never framed quite like the training crops
         return [
             A.HorizontalFlip(p=0.5),
             A.Affine(
@@ -104,25 +120,29 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
                 ],
                 p=0.2,
             ),
-            # half of all, lest softness tell the classes apart
-            A.OneOf(
-                [
-                    A.Downscale(
-                        scale_range=(0.4, 0.95),
-                        interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": up},
-                        p=1,
-                    )
-                    for up in (cv2.INTER_LINEAR, cv2.INTER_CUBIC)
-                ],
-                p=0.5,
-            ),
-            noise(0.1),
-            A.OneOf([A.ImageCompression(quality_range=(35, 100), p=1), _video_compression(p=1)], p=0.7),
         ]
+
+    def robust() -> list:
+        # what happens to a clip on its way through the net, the same for both classes
+        rescale = [
+            A.Downscale(
+                scale_range=(0.4, 0.95),
+                interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": up},
+                p=1,
+            )
+            for up in (cv2.INTER_LINEAR, cv2.INTER_CUBIC)
+        ]
+        return [*filmed(), A.OneOf(rescale, p=0.5), noise(0.1), _compression(p=0.7)]
+
+    def recompressed() -> list:
+        # the same, but small faces are coded small and then scaled up, which makes larger blocks
+        coded = [_compression(p=1, scales=(0.35, 0.95)), _compression(p=1)]
+        return [*filmed(), noise(0.1), A.OneOf(coded, p=0.85)]
 
     return {
         "none": list,
         "robust": robust,
+        "recompressed": recompressed,
         "flip": lambda: [A.HorizontalFlip(p=0.5)],
         "mirror": lambda: [A.HorizontalFlip(p=1)],
         "thesis": thesis,
@@ -138,7 +158,17 @@ def _face_pipelines() -> dict[str, Callable[[], list]]:
     }
 
 
-FACE_PIPELINES = ("none", "flip", "mirror", "robust", "thesis", "study-e", "study-e-coarse", "study-e-grid")
+FACE_PIPELINES = (
+    "none",
+    "flip",
+    "mirror",
+    "robust",
+    "recompressed",
+    "thesis",
+    "study-e",
+    "study-e-coarse",
+    "study-e-grid",
+)
 
 
 class FaceAugmentation:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -116,7 +115,7 @@ def verify_onnx(
     from dfutils.onnx_model import OnnxModel
 
     expected = np.asarray(model.predict(images, verbose=0))
-    difference = float(np.abs(OnnxModel(Path(path), sha256).predict(images) - expected).max())
+    difference = float(np.abs(OnnxModel(path, sha256).predict(images) - expected).max())
     if not difference <= tolerance:
         raise IntegrityError(path, f"its logits differ from Keras' by {difference:.2g}, over {tolerance:.2g}")
     return difference
@@ -124,6 +123,8 @@ def verify_onnx(
 
 def _convert(graph: Graph, model: keras.Model, source: str) -> str:
     """Add all layers of a model; ``source`` names its input, the result its output."""
+    if not hasattr(model, "operations"):
+        raise InputError(model.name, "is no functional model: the ONNX export does not know it")
     names = {id(model.inputs[0]): source}
     for layer in model.operations:  # sorted: each after those that feed it
         if isinstance(layer, keras.layers.InputLayer):
