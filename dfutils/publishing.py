@@ -1,8 +1,8 @@
 """Publish recorded runs: results, figures and executed notebooks go from a run's folder into ``reports/``.
 
 Runs on restricted data show restricted faces. Cells that show faces carry the tag ``faces``; what they
-printed or drew is left out unless the corpus is the embedded one. Nothing that names a folder of this
-machine is published.
+printed or drew is left out unless the corpus is the embedded one. Folders of this machine are named by
+what they are for.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def publish(
     Raises
     ------
     InputError
-        Something is missing, names a folder of this machine, or a figure shows faces.
+        Something is missing, or a figure shows faces.
     """
     source, target = paths.reports_dir(), target or paths.PROJECT_ROOT / "reports"
     runs = [read_run(run_id) for run_id in run_ids]
@@ -62,8 +62,7 @@ def publish(
         texts[target / "notebooks" / corpus / executed.name] = clean_notebook(executed, corpus)
     for run in runs:
         texts[target / "results" / f"{run['run_id']}.json"] = json.dumps(run, indent=1) + "\n"
-    for path, text in texts.items():
-        _refuse_local_paths(path.name, text)
+    texts = {path: _hide_local_paths(text) for path, text in texts.items()}
     shown = _figures_with_faces() if corpus != "embedded" else set()
     pictures = {}
     for name in figures:
@@ -101,12 +100,20 @@ def _find(folder: Path, pattern: str) -> list[Path]:
     return found
 
 
-def _refuse_local_paths(name: str, text: str) -> None:
-    folders = {paths.PROJECT_ROOT, paths.work_dir(), paths.reports_dir(), Path.home()}
-    folders |= {folder for folder in (paths.data_dir(), paths.weights_dir()) if folder}
-    for folder in sorted(str(folder) for folder in folders):
-        if folder != "/" and folder in text:
-            raise InputError(name, f"names a folder of this machine ({folder}): not published")
+def _hide_local_paths(text: str) -> str:
+    """Name the folders of this machine by what they are for."""
+    folders = {
+        "<work>": paths.work_dir(),
+        "<reports>": paths.reports_dir(),
+        "<data>": paths.data_dir(),
+        "<weights>": paths.weights_dir(),
+        "<project>": paths.PROJECT_ROOT,
+        "<home>": Path.home(),
+    }
+    known = [(str(folder), name) for name, folder in folders.items() if folder and str(folder) != "/"]
+    for folder, name in sorted(known, key=lambda pair: -len(pair[0])):  # the inner ones first
+        text = text.replace(folder, name)
+    return text
 
 
 def _figures_with_faces() -> set[str]:
