@@ -13,7 +13,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from dfutils.codecs import compress_h264
+from dfutils.codecs_video import compress_h264
 from dfutils.errors import InputError
 
 

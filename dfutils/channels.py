@@ -20,7 +20,7 @@ from dfutils.channel_signals import (
     synthetic_noise,
     synthetic_response,
 )
-from dfutils.codecs_audio import CODECS, available_codecs, transcode
+from dfutils.codecs_voice import CODECS, available_codecs, transcode
 from dfutils.errors import InputError
 
 STEPS = ("room", "noise", "tone", "clip", "resample", "codec", "level")

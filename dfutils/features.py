@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dfutils.backend import keras
-from dfutils.datasets import ManifestSequence
+from dfutils.batches import ManifestSequence
 from dfutils.errors import InputError
 from dfutils.manifest import fingerprint
 from dfutils.models import get_backbone

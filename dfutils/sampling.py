@@ -76,7 +76,7 @@ def add_made_fakes(
     -------
     manifest : pandas.DataFrame
         With the column ``made``: a kind, or "" for the face as it is; and ``pair``, the same number
-        for partners (see `dfutils.datasets.ManifestSequence`). A made row has the path of its real
+        for partners (see `dfutils.batches.ManifestSequence`). A made row has the path of its real
         face, label 1 and the method "made-<kind>".
     landmarks : numpy.ndarray, shape=(n, 5, 2), float32
         Of its rows.

@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from dfutils.backend import keras
-from dfutils.datasets import ManifestSequence
+from dfutils.batches import ManifestSequence
 from dfutils.errors import InputError
 from dfutils.models import ModelConfig, compile_model, unfreeze, warm_up_and_cosine
 from dfutils.paths import atomic_path
@@ -51,7 +51,7 @@ def fit(
     model : keras.Model
         Compiled.
     train, validation
-        What ``keras.Model.fit`` takes; usually a `dfutils.datasets.ManifestSequence`, or a tuple of
+        What ``keras.Model.fit`` takes; usually a `dfutils.batches.ManifestSequence`, or a tuple of
         cached features and labels.
     epochs : int
         At most.
@@ -173,7 +173,7 @@ def predict_logits(model: keras.Model, data, progress: bool = True) -> np.ndarra
     ----------
     model : keras.Model
         Two logits per sample.
-    data : dfutils.datasets.ManifestSequence or numpy.ndarray
+    data : dfutils.batches.ManifestSequence or numpy.ndarray
         Not shuffled.
     progress : bool
 

@@ -12,7 +12,7 @@ from dfutils import InputError
 from dfutils.audio import rms_dbfs, write_flac
 from dfutils.channel_signals import resample, synthetic_noise, synthetic_response
 from dfutils.channels import LEVEL_DB_RANGE, SNR_DB_RANGE, STEPS, ChannelAugmentation
-from dfutils.codecs_audio import CODECS, available_codecs, transcode
+from dfutils.codecs_voice import CODECS, available_codecs, transcode
 from dfutils.embedded.voices import draw_speaker, synthesise
 
 SR = 16_000

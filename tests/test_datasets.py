@@ -8,8 +8,9 @@ import pytest
 
 from dfutils import InputError
 from dfutils.audio import load_audio
+from dfutils.batches import ManifestSequence
 from dfutils.crops import resize_image
-from dfutils.datasets import FaceSequence, LfccSequence, ManifestSequence
+from dfutils.datasets import FaceSequence, LfccSequence
 from dfutils.lfcc import lfcc, lfcc_image
 from dfutils.video import read_image
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dfutils import InputError
-from dfutils.codecs import compress_h264
+from dfutils.codecs_video import compress_h264
 
 
 @pytest.fixture(scope="module")
