@@ -1,10 +1,11 @@
 """The search: finds what is there, resumes, prunes, and tells chance from skill."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from dfutils import InputError, search, search_checks
+from dfutils import InputError, plots, search, search_checks
 from dfutils.models import ModelConfig
 
 CONFIG = ModelConfig("video", "EfficientNetV2B0", (64, 64))
@@ -109,3 +110,13 @@ def test_shuffled_labels_teach_nothing():
 def test_needs_something_to_try():
     with pytest.raises(InputError, match="at least one trial"):
         search.search_head(make_features(8, 0), make_features(8, 1), CONFIG, n_trials=0)
+
+
+def test_optunas_views_leave_the_style_alone(found):
+    _, _, storage = found
+    before = dict(plt.rcParams)
+    study = search.open_study(CONFIG, "softmax", storage)
+    figure = plots.optuna_view(study, "optimization_history")
+    assert figure.axes[0].get_ylabel() == "validation AUC"
+    assert dict(plt.rcParams) == before
+    plt.close(figure)
