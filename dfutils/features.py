@@ -108,12 +108,13 @@ def measure_speed_up(
         ``backbone_ms`` and ``cached_ms`` per sample, and their ratio ``speed_up``.
     """
     head = head_of(model)
-    size = data.batch_size
+    size = min(data.batch_size, len(features))
+    n_whole = len(features) // size  # a short last batch would be traced anew
     repeats = -(-size * n_batches // len(features))
     rows = np.tile(features, (repeats, 1))[: size * n_batches]
     seconds = {}
     for name, network, batches in (
-        ("backbone", model, (data[index % len(data)][0] for index in range(n_batches + 1))),
+        ("backbone", model, (data[index % n_whole][0] for index in range(n_batches + 1))),
         ("cached", head, [rows[:size], *np.split(rows, n_batches)]),
     ):
         batches = iter(batches)
