@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from dfutils.errors import InputError
-from dfutils.metrics import auc
+
+if TYPE_CHECKING:  # the detector summarises scores too, and need not wait for pandas
+    import pandas as pd
 
 AGGREGATIONS = ("mean", "mean-logit", "median", "trimmed", "top-half")
 
@@ -90,6 +93,10 @@ def compare_aggregations(scored: pd.DataFrame) -> pd.DataFrame:
         One row per aggregation: ``aggregation``, ``auc``, ``n_clips``, ``clips_are`` ("videos" or
         "persons"); best first, the simpler one first among equals.
     """
+    import pandas as pd
+
+    from dfutils.metrics import auc
+
     videos = scored["video"] if "video" in scored.columns else scored["path"]
     label = scored["label"].astype(str)
     keys = {"videos": videos.astype(str) + "/" + label, "persons": scored["person"] + "/" + label}

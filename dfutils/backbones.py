@@ -8,36 +8,15 @@ from pathlib import Path
 
 from dfutils.backend import keras
 from dfutils.errors import InputError
+from dfutils.model_config import input_scaling
 from dfutils.paths import weights_dir
 
-# what each family of keras.applications expects, told by the beginning of its name
-SCALINGS = {
-    "EfficientNet": "0..255",  # B0..B7 and V2: their rescaling is inside
-    "MobileNetV3": "0..255",
-    "ConvNeXt": "0..255",
-    "MobileNet": "-1..1",
-    "Xception": "-1..1",
-    "Inception": "-1..1",
-    "NASNet": "-1..1",
-    "DenseNet": "imagenet",
-    "ResNet50V2": "-1..1",
-    "ResNet101V2": "-1..1",
-    "ResNet152V2": "-1..1",
-    "ResNet": "bgr",
-    "VGG": "bgr",
-}
 # file names under which DFUTILS_WEIGHTS may hold ImageNet weights without top
 WEIGHT_FILES = {
     "EfficientNetV2B0": "efficientnetv2-b0_notop.weights.h5",
     "EfficientNetV2S": "efficientnetv2-s_notop.weights.h5",
     "MobileNetV2": "mobilenetv2_1.0_224_notop.weights.h5",
 }
-
-
-def input_scaling(backbone: str) -> str | None:
-    """Return the range of values that a backbone expects, or None if we do not know it."""
-    fitting = [prefix for prefix in SCALINGS if backbone.startswith(prefix)]
-    return SCALINGS[max(fitting, key=len)] if fitting else None
 
 
 def scale_input(inputs, backbone: str, unit: float):

@@ -1,110 +1,101 @@
-"""A trained model on disk: ``model.json`` (how to build and use it) beside ``model.weights.h5``."""
+"""A trained model on disk: ``model.json`` beside Keras weights, the same model as ONNX, or both."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from dfutils.backend import keras
-from dfutils.calibration import Calibration
-from dfutils.errors import InputError, IntegrityError
+from dfutils.descriptions import (
+    ONNX_NAME,
+    WEIGHTS_NAME,
+    Bundle,
+    check_sha256,
+    read_description,
+    read_verified,
+    sha256_of,
+    write_description,
+)
+from dfutils.errors import IntegrityError
 from dfutils.models import ModelConfig, build_model
+from dfutils.onnx_export import export_onnx, verify_onnx
+from dfutils.onnx_weights import fill_model
 from dfutils.paths import atomic_path
 
-FORMAT = 1
-WEIGHTS_NAME = "model.weights.h5"
+__all__ = ["Bundle", "load_bundle", "load_weights", "read_description", "save_bundle"]
 
 
-@dataclass
-class Bundle:
-    """A model with all that its use depends on.
-
-    Attributes
-    ----------
-    model : keras.Model
-    config : ModelConfig
-    inputs : dict
-        How inputs are made: crop geometry and detector, or features and normalisation.
-    calibration : Calibration
-        From logits to a probability, and the decision threshold, both from validation.
-    about : dict
-        Where it comes from: corpus, manifest fingerprint, seed, ...
-    sha256 : str
-        Of the weights file.
-    """
-
-    model: keras.Model
-    config: ModelConfig
-    inputs: dict
-    calibration: Calibration = field(default_factory=Calibration)
-    about: dict = field(default_factory=dict)
-    sha256: str = ""
-
-
-def save_bundle(bundle: Bundle, folder: str | os.PathLike, half_precision: bool = False) -> Path:
+def save_bundle(bundle: Bundle, folder: str | os.PathLike, onnx_only: bool = False) -> Path:
     """Write a bundle; ``model.json``, which vouches for the weights by their sha256, comes last.
 
     Parameters
     ----------
     bundle : Bundle
+        With a Keras model.
     folder : str or os.PathLike
-    half_precision : bool
-        Store float16, which halves the file.
-    """
-    folder = Path(folder)
-    with atomic_path(folder / WEIGHTS_NAME) as temporary:
-        bundle.model.save_weights(temporary)
-        if half_precision:
-            _halve(temporary)
-        bundle.sha256 = _sha256(temporary)
-    description = {
-        "format": FORMAT,
-        "config": bundle.config.to_dict(),
-        "inputs": bundle.inputs,
-        "calibration": bundle.calibration.to_dict(),
-        "about": bundle.about,
-        "weights": {
-            "file": WEIGHTS_NAME,
-            "sha256": bundle.sha256,
-            "values_sha256": _values_sha256(bundle.model),
-        },
-    }
-    with atomic_path(folder / "model.json") as temporary:
-        temporary.write_text(json.dumps(description, indent=1) + "\n")
-    return folder
+    onnx_only : bool
+        False: Keras weights as they are, and ``model.onnx`` beside them; a model that cannot be
+        exported is saved without, and a warning says why. True, for shipping: ``model.onnx`` alone,
+        which stores half precision and from which `load_bundle` fills a Keras model too.
 
-
-def read_description(folder: str | os.PathLike) -> dict:
-    """Read ``model.json``.
+    Returns
+    -------
+    pathlib.Path
+        The folder.
 
     Raises
     ------
     InputError
-        It is missing, or of another format.
+        ``onnx_only``, and the model cannot be exported.
+    IntegrityError
+        ``onnx_only``, and what was exported computes something else than the model.
     """
-    path = Path(folder) / "model.json"
-    if not path.is_file():
-        raise InputError(
-            folder, "holds no trained model (no model.json); run the notebook that trains it first"
-        )
+    folder = Path(folder)
+    weights = {"values_sha256": _values_sha256(bundle.model)}
+    if onnx_only:
+        onnx = _save_onnx(bundle, folder / ONNX_NAME)
+        bundle.sha256 = onnx["sha256"]
+    else:
+        with atomic_path(folder / WEIGHTS_NAME) as temporary:
+            bundle.model.save_weights(temporary)
+            onnx = _try_save_onnx(bundle, folder / ONNX_NAME)
+            bundle.sha256 = sha256_of(temporary)
+        weights = {"file": WEIGHTS_NAME, "sha256": bundle.sha256, **weights}
+    write_description(folder, bundle, weights, onnx)
+    for name, is_recorded in ((WEIGHTS_NAME, not onnx_only), (ONNX_NAME, onnx)):
+        if not is_recorded:  # of a bundle that was here before
+            (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def _save_onnx(bundle: Bundle, path: Path) -> dict:
+    with atomic_path(path) as temporary:  # in place only once it has been compared with Keras
+        sha256 = export_onnx(bundle.model, bundle.config, temporary)
+        verify_onnx(bundle.model, temporary, sha256)
+    return {"file": path.name, "sha256": sha256}
+
+
+def _try_save_onnx(bundle: Bundle, path: Path) -> dict | None:
     try:
-        description = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(path, f"is not readable JSON ({error})") from error
-    if description.get("format") != FORMAT:
-        raise InputError(path, f"has format {description.get('format')!r}, this version reads {FORMAT}")
-    return description
+        return _save_onnx(bundle, path)
+    except OSError:  # such as a full disk: then nothing is replaced
+        raise
+    except Exception as error:  # whatever it is, hours of training are not to be lost by it
+        warnings.warn(f"saved without {path.name}: {error}", stacklevel=3)
+        return None
 
 
 def load_bundle(folder: str | os.PathLike) -> Bundle:
-    """Build the model again and load its weights, after checking their hash.
+    """Build the Keras model again and load its weights, after checking their hash.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        With Keras weights, or with ``model.onnx`` alone.
 
     Raises
     ------
@@ -113,28 +104,26 @@ def load_bundle(folder: str | os.PathLike) -> Bundle:
     IntegrityError
         The weights are missing, altered, or did not all arrive in the model.
     """
+    folder = Path(folder)
     description = read_description(folder)
-    weights = Path(folder) / WEIGHTS_NAME
-    expected = description["weights"]
-    if not weights.is_file():
-        raise IntegrityError(weights, "these weights are missing")
-    if (found := _sha256(weights)) != expected["sha256"]:
-        raise IntegrityError(
-            weights, f"sha256 is {found[:12]}…, recorded is {expected['sha256'][:12]}…; not loaded"
-        )
-    config = ModelConfig(**description["config"])
-    model = build_model(config, weights=None)
-    load_weights(model, weights)
-    if _values_sha256(model) != expected["values_sha256"]:
+    config, recorded = ModelConfig(**description["config"]), description["weights"]
+    if "file" in recorded:
+        weights, sha256 = folder / WEIGHTS_NAME, recorded["sha256"]
+        if not weights.is_file():
+            raise IntegrityError(weights, "these weights are missing")
+        check_sha256(weights, sha256_of(weights), sha256)
+        model = build_model(config, weights=None)
+        load_weights(model, weights)
+    elif description.get("onnx"):
+        weights, sha256 = folder / ONNX_NAME, description["onnx"]["sha256"]
+        content = read_verified(weights, sha256)
+        model = build_model(config, weights=None)
+        fill_model(model, content, weights)
+    else:
+        raise IntegrityError(folder, "no weights are recorded in model.json")
+    if _values_sha256(model) != recorded["values_sha256"]:
         raise IntegrityError(weights, "the weights did not all arrive in the model (another Keras version?)")
-    return Bundle(
-        model,
-        config,
-        description["inputs"],
-        Calibration(**description["calibration"]),
-        description["about"],
-        found,
-    )
+    return Bundle.described(description, model, sha256)
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
@@ -144,40 +133,9 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
         model.load_weights(path)
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _values_sha256(model: keras.Model) -> str:
     digest = hashlib.sha256()
     for value in model.get_weights():  # float16: the same before and after storing in half precision
         with np.errstate(over="ignore"):
             digest.update(np.asarray(value).astype(np.float16).tobytes())
     return digest.hexdigest()
-
-
-def _halve(path: Path) -> None:
-    """Rewrite every float32 array of an HDF5 file as float16."""
-    smaller = path.with_name(path.name.replace(".weights.h5", ".half.weights.h5"))
-    with h5py.File(path, "r") as old, h5py.File(smaller, "w") as new:
-
-        def copy(name, item):
-            if isinstance(item, h5py.Dataset):
-                value = item[()]
-                half = value
-                if getattr(value, "dtype", None) == np.float32:
-                    with np.errstate(over="ignore"):
-                        half = value.astype(np.float16)
-                    if not np.array_equal(np.isfinite(half), np.isfinite(value)):  # beyond 65,504
-                        half = value
-                target = new.create_dataset(name, data=half)
-            else:
-                target = new.require_group(name)
-            for key, attribute in item.attrs.items():
-                target.attrs[key] = attribute
-
-        for key, attribute in old.attrs.items():
-            new.attrs[key] = attribute
-        old.visititems(copy)
-    os.replace(smaller, path)

@@ -11,22 +11,30 @@ import hashlib
 import json
 import os
 
+import cv2
 import numpy as np
 
 from dfutils.backend import keras
+from dfutils.descriptions import read_verified
 from dfutils.errors import InputError, IntegrityError
-from dfutils.models import ModelConfig
-from dfutils.onnx_layers import CONVERTERS, Graph, import_onnx
+from dfutils.model_config import ModelConfig
+from dfutils.onnx_layers import CONVERTERS, Graph
+from dfutils.onnx_model import FEATURE_MAP, INPUT, LOGITS, OnnxModel
+from dfutils.onnx_weights import fill_model, import_onnx
 from dfutils.paths import atomic_path
 
 OPSET, IR_VERSION = 17, 8  # old enough for every runtime of today
-INPUT, OUTPUT = "image", "logits"
 
 
 def export_onnx(
     model: keras.Model, config: ModelConfig, path: str | os.PathLike, half_precision: bool = True
 ) -> str:
     """Write a model as ONNX; the same weights give the same bytes.
+
+    Two outputs: ``logits``, shape=(batch, 2), and ``feature_map``, shape=(batch, height, width,
+    channels), the last map before its global average: where in the picture the backbone saw what.
+    The weights have the names of `dfutils.onnx_weights.name_variables`, so that they find back into a
+    Keras model.
 
     Parameters
     ----------
@@ -49,8 +57,8 @@ def export_onnx(
     Raises
     ------
     InputError
-        The model has a layer that is not known here, or is not of this ``config``; or the package
-        onnx is missing.
+        The model has a layer that is not known here, no global average pooling, or is not of this
+        ``config``; or the package onnx is missing.
     """
     onnx = import_onnx()
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -58,16 +66,24 @@ def export_onnx(
     shape = tuple(model.inputs[0].shape)
     if shape != (None, *config.size_hw, 3):
         raise InputError(model.name, f"takes input of shape {shape}, its config says {config.size_hw}")
-    graph = Graph(half_precision)
+    graph = Graph(model, half_precision)
     pictures = graph.add("Transpose", INPUT, perm=[0, 3, 1, 2])  # channels first from here on
-    graph.add("Identity", _convert(graph, model, pictures), output=OUTPUT)
+    graph.add("Identity", _convert(graph, model, pictures), output=LOGITS)
+    if graph.feature_map is None:
+        raise InputError(model.name, "has no global average pooling: the ONNX export does not know it")
+    features, (_, *map_shape) = graph.feature_map
+    graph.add("Transpose", features, output=FEATURE_MAP, perm=[0, 2, 3, 1])
+    graph.store_unused(model)
     value, numbers = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
     proto = onnx.helper.make_model(
         onnx.helper.make_graph(
             graph.nodes,
             "dfutils",
             [value(INPUT, numbers, ["batch", *shape[1:]])],
-            [value(OUTPUT, numbers, ["batch", model.outputs[0].shape[-1]])],
+            [
+                value(LOGITS, numbers, ["batch", model.outputs[0].shape[-1]]),
+                value(FEATURE_MAP, numbers, ["batch", *map_shape]),
+            ],
             graph.constants,
         ),
         producer_name="dfutils",
@@ -86,39 +102,77 @@ def verify_onnx(
     model: keras.Model,
     path: str | os.PathLike,
     sha256: str,
-    images: np.ndarray,
+    images: np.ndarray | None = None,
     tolerance: float = 1e-3,
 ) -> float:
     """Compare an exported model with the Keras model that it was made of.
 
+    Keras computes with the weights as they are stored in the file, rounded to half precision or not;
+    ``model`` is as it was afterwards.
+
     Parameters
     ----------
     model : keras.Model
-        With weights rounded to float16 (loaded from a half-precision bundle) if the export was.
     path : str or os.PathLike
     sha256 : str
         Of the file.
-    images : numpy.ndarray, shape=(n, height, width, 3), float32
+    images : numpy.ndarray, shape=(n, height, width, 3), float32, or None
+        None: `random_pictures`.
     tolerance : float
-        Largest difference of a logit that is let pass.
+        Largest difference that is let pass, of the margin of the two logits: relative to it where it is
+        above 1. A probability then differs by less than a quarter of ``tolerance``. Probabilities
+        themselves would not do: of noise they are often 0 or 1 to many digits, whatever the export does.
 
     Returns
     -------
     float
-        The largest difference of a logit.
+        The largest such difference.
 
     Raises
     ------
     IntegrityError
-        It is above ``tolerance``, or not a number.
+        It is above ``tolerance``, or not a number; or the file holds other weights than ``model``.
     """
-    from dfutils.onnx_model import OnnxModel
-
-    expected = np.asarray(model.predict(images, verbose=0))
-    difference = float(np.abs(OnnxModel(path, sha256).predict(images) - expected).max())
+    exported = OnnxModel(path, sha256)
+    if images is None:
+        images = random_pictures(ModelConfig(**exported.config))
+    kept = model.get_weights()
+    try:
+        fill_model(model, read_verified(path, sha256), path)
+        stored = model.get_weights()
+        expected = keras.ops.convert_to_numpy(model(images, training=False))
+    finally:
+        model.set_weights(kept)
+    with np.errstate(over="ignore"):
+        same = [np.array_equal(a.astype(np.float16), b.astype(np.float16)) for a, b in zip(kept, stored)]
+    if not all(same):
+        raise IntegrityError(model.name, "as ONNX it holds other weights")
+    pair = (exported.predict(images), expected)
+    found, expected = (np.asarray(logits, np.float64) @ [-1, 1] for logits in pair)
+    difference = float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max())
     if not difference <= tolerance:
-        raise IntegrityError(path, f"its logits differ from Keras' by {difference:.2g}, over {tolerance:.2g}")
+        raise IntegrityError(
+            model.name, f"as ONNX its logits differ from Keras' by {difference:.2g}, over {tolerance:.2g}"
+        )
     return difference
+
+
+def random_pictures(config: ModelConfig, n: int = 4, seed: int = 0) -> np.ndarray:
+    """Make noise, fine to coarse, of several brightnesses and contrasts, in the range that a model takes.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n, height, width, 3), float32
+    """
+    generator = np.random.default_rng(seed)
+    height, width = config.size_hw
+    pictures = np.empty((n, height, width, 3), np.float32)
+    for number, picture in enumerate(pictures):
+        grain = 4 ** (number % 4)  # [px]
+        coarse = generator.random((-(-height // grain), -(-width // grain), 3), np.float32)
+        low, span = generator.uniform(0.1, 0.5, (2, 3)).astype(np.float32)
+        picture[:] = low + span * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    return pictures * np.float32(255 if config.kind == "video" else 1)
 
 
 def _convert(graph: Graph, model: keras.Model, source: str) -> str:

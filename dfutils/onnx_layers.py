@@ -7,26 +7,38 @@ import numpy as np
 from dfutils.backend import keras
 from dfutils.errors import InputError
 from dfutils.losses import CosineLogits
+from dfutils.onnx_weights import import_onnx, name_variables, to_onnx_axes
 
 layers, activations = keras.layers, keras.activations
 
 
-def import_onnx():
-    """Return the package onnx, which only the export needs."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise InputError("onnx", "this package is needed to export a model: pip install onnx") from error
-    return onnx
-
-
 class Graph:
-    """Collects nodes and constants; names are running numbers, so that they depend on nothing else."""
+    """Collects nodes and constants.
 
-    def __init__(self, half_precision: bool):
+    Trained weights have names that say where they belong; the others are running numbers, so that
+    they depend on nothing else.
+
+    Parameters
+    ----------
+    model : keras.Model
+        All of it, for the names of its weights.
+    half_precision : bool
+        Store trained weights as float16.
+
+    Attributes
+    ----------
+    nodes, constants : list
+        In ONNX.
+    feature_map : tuple of str and tuple of int, or None
+        What goes into the last global average pooling: name, and shape in Keras' order of axes.
+    """
+
+    def __init__(self, model: keras.Model, half_precision: bool):
         self.half_precision = half_precision
         self.nodes: list = []
         self.constants: list = []
+        self.feature_map: tuple[str, tuple] | None = None
+        self._names = {id(variable): name for name, variable in name_variables(model).items()}
         self._onnx = import_onnx()
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes) -> str:
@@ -38,21 +50,39 @@ class Graph:
     def constant(self, value) -> str:
         """Add an array as it is, float64 as float32, and return its name."""
         value = np.asarray(value)
-        return self._store(value.astype(np.float32) if value.dtype.kind == "f" else value)
+        return self._store(
+            value.astype(np.float32) if value.dtype.kind == "f" else value, f"c{len(self.constants)}"
+        )
 
-    def weights(self, value) -> str:
-        """Add trained numbers, which may be stored in half precision, and return their name."""
+    def weights(self, variable: keras.Variable, value=None) -> str:
+        """Add trained numbers, which may be stored in half precision, and return their name.
+
+        Parameters
+        ----------
+        variable : keras.Variable
+            It gives the name.
+        value : numpy.ndarray or None
+            The same numbers with other axes, where the graph needs these.
+        """
+        value = keras.ops.convert_to_numpy(variable) if value is None else value
         value = np.ascontiguousarray(value, np.float32)
+        name = self._names[id(variable)]
         if not self.half_precision:
-            return self._store(value)
+            return self._store(value, name)
         with np.errstate(over="ignore"):
             half = value.astype(np.float16)
         if not np.array_equal(np.isfinite(half), np.isfinite(value)):  # beyond 65,504
-            return self._store(value)
-        return self.add("Cast", self._store(half), to=self._onnx.TensorProto.FLOAT)
+            return self._store(value, name)
+        return self.add("Cast", self._store(half, name), to=self._onnx.TensorProto.FLOAT)
 
-    def _store(self, value: np.ndarray) -> str:
-        name = f"c{len(self.constants)}"
+    def store_unused(self, model: keras.Model) -> None:
+        """Add the weights that no node asks for, such as a count: the way back needs them."""
+        stored = {item.name for item in self.constants}
+        for name, variable in name_variables(model).items():
+            if name not in stored:
+                self._store(keras.ops.convert_to_numpy(variable), name)
+
+    def _store(self, value: np.ndarray, name: str) -> str:
         self.constants.append(self._onnx.numpy_helper.from_array(value, name))
         return name
 
@@ -87,12 +117,11 @@ def _relu(graph, layer, x):
 
 
 def _convolution(graph, layer, x):
-    kernel = np.asarray(layer.kernel)  # height, width, in, out
+    kernel = keras.ops.convert_to_numpy(layer.kernel)  # height, width, in, out
     kernel_hw = kernel.shape[:2]
-    groups = getattr(layer, "groups", 1)
+    groups, seen_as = getattr(layer, "groups", 1), kernel.shape
     if isinstance(layer, layers.DepthwiseConv2D):  # height, width, in, outputs per input
-        groups = kernel.shape[2]
-        kernel = kernel.reshape(*kernel_hw, 1, -1)
+        groups, seen_as = kernel.shape[2], (*kernel_hw, 1, -1)
     _only(layer, layer.padding in ("same", "valid"), f"has padding {layer.padding!r}")
     pads = [0, 0, 0, 0]
     if layer.padding == "same":  # an odd pixel goes to the bottom right
@@ -103,7 +132,7 @@ def _convolution(graph, layer, x):
         ]
         before = [n // 2 for n in total]
         pads = [*before, *(n - b for n, b in zip(total, before))]
-    inputs = [x, graph.weights(kernel.transpose(3, 2, 0, 1))]
+    inputs = [x, graph.weights(layer.kernel, to_onnx_axes(kernel, seen_as))]
     if layer.use_bias:
         inputs.append(graph.weights(layer.bias))
     x = graph.add(
@@ -122,10 +151,10 @@ def _batch_norm(graph, layer, x):
     rank = len(layer.input.shape)
     _only(layer, layer.axis in (-1, rank - 1), f"normalises axis {layer.axis}")
     n = layer.moving_mean.shape[0]
-    gamma = layer.gamma if layer.scale else np.ones(n)
-    beta = layer.beta if layer.center else np.zeros(n)
-    inputs = [graph.weights(value) for value in (gamma, beta, layer.moving_mean, layer.moving_variance)]
-    return graph.add("BatchNormalization", x, *inputs, epsilon=float(layer.epsilon))
+    gamma = graph.weights(layer.gamma) if layer.scale else graph.constant(np.ones(n))
+    beta = graph.weights(layer.beta) if layer.center else graph.constant(np.zeros(n))
+    statistics = [graph.weights(value) for value in (layer.moving_mean, layer.moving_variance)]
+    return graph.add("BatchNormalization", x, gamma, beta, *statistics, epsilon=float(layer.epsilon))
 
 
 def _dense(graph, layer, x):
@@ -171,6 +200,7 @@ def _zero_padding(graph, layer, x):
 
 
 def _global_average(graph, layer, x):
+    graph.feature_map = (x, tuple(layer.input.shape))  # the last one counts
     x = graph.add("GlobalAveragePool", x)
     return x if layer.keepdims else graph.add("Flatten", x)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
 
 import numpy as np
 
+from dfutils.descriptions import ONNX_NAME, Bundle, read_description, read_verified
 from dfutils.errors import InputError, IntegrityError
 from dfutils.quiet import native_stderr_to
 
@@ -17,6 +17,33 @@ with native_stderr_to():  # it looks for graphics cards, and says so
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()  # what Windows builds before 1.29 hand to the system
+
+INPUT, LOGITS, FEATURE_MAP = "image", "logits", "feature_map"  # names inside the file
+
+
+def open_bundle(folder: str | os.PathLike) -> Bundle:
+    """Open a trained model for use, not for training: as ONNX where there is one, else with Keras.
+
+    Raises
+    ------
+    InputError
+        There is no bundle, or it is of another format.
+    IntegrityError
+        The file is missing, altered, or not the model that ``model.json`` describes.
+    """
+    description = read_description(folder)
+    recorded = description.get("onnx")
+    if not recorded:
+        with native_stderr_to():  # TensorFlow's start-up
+            from dfutils.bundles import load_bundle
+
+        return load_bundle(folder)
+    path = Path(folder) / ONNX_NAME
+    model = OnnxModel(path, recorded["sha256"])
+    bundle = Bundle.described(description, model, model.sha256)
+    if bundle.config.to_dict() != model.config:
+        raise IntegrityError(path, "is of another configuration than model.json says")
+    return bundle
 
 
 class OnnxModel:
@@ -45,13 +72,7 @@ class OnnxModel:
     """
 
     def __init__(self, path: str | os.PathLike, sha256: str, n_threads: int | None = None):
-        path = Path(path)
-        try:
-            content = path.read_bytes()  # once: what was checked is what gets loaded
-        except OSError as error:
-            raise IntegrityError(path, f"this model cannot be read ({error.strerror})") from error
-        if (found := hashlib.sha256(content).hexdigest()) != sha256:
-            raise IntegrityError(path, f"sha256 is {found[:12]}…, recorded is {sha256[:12]}…; not loaded")
+        content = read_verified(path, sha256)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads or count_cores()
         # threads that wait for work sleep: spinning ones made a busy machine up to four times slower
@@ -59,13 +80,15 @@ class OnnxModel:
         options.log_severity_level = 4  # failures come as exceptions
         try:
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            (image,), (logits,) = session.get_inputs(), session.get_outputs()
+            (image,), outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
+            if (image.name, *outputs) != (INPUT, LOGITS, FEATURE_MAP):
+                raise ValueError(f"its input and outputs are {image.name}, {', '.join(outputs)}")
             _, height, width, _ = image.shape
             self.config = json.loads(session.get_modelmeta().custom_metadata_map["config"])
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise IntegrityError(path, f"is no model of this project ({error})") from error
-        self.sha256, self.size_hw = found, (height, width)
-        self._session, self._input, self._output = session, image.name, logits.name
+        self.sha256, self.size_hw = sha256, (height, width)
+        self._session = session
 
     def predict(self, images: np.ndarray, batch_size: int = 8) -> np.ndarray:
         """Compute logits.
@@ -87,6 +110,29 @@ class OnnxModel:
         InputError
             The images are of another shape.
         """
+        (logits,) = self._run(images, batch_size, LOGITS)
+        return logits
+
+    def predict_with_feature_map(
+        self, images: np.ndarray, batch_size: int = 8
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compute logits, and the backbone's last feature map before its global average.
+
+        Parameters
+        ----------
+        images, batch_size
+            See `predict`.
+
+        Returns
+        -------
+        logits : numpy.ndarray, shape=(n, 2), float32
+        feature_maps : numpy.ndarray, shape=(n, map height, map width, channels), float32
+            What the head gets is their mean over height and width.
+        """
+        logits, feature_maps = self._run(images, batch_size, LOGITS, FEATURE_MAP)
+        return logits, feature_maps
+
+    def _run(self, images: np.ndarray, batch_size: int, *outputs: str) -> list[np.ndarray]:
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:] != (*self.size_hw, 3):
             raise InputError(
@@ -94,11 +140,11 @@ class OnnxModel:
             )
         if batch_size < 1:
             raise InputError("batch_size", f"must be at least 1, got {batch_size}")
-        logits = [np.empty((0, 2), np.float32)]
-        for start in range(0, len(images), batch_size):
+        parts = []
+        for start in range(0, max(1, len(images)), batch_size):  # once even for none: for the shapes
             batch = np.ascontiguousarray(images[start : start + batch_size], np.float32)
-            logits += self._session.run([self._output], {self._input: batch})
-        return np.concatenate(logits)
+            parts.append(self._session.run(list(outputs), {INPUT: batch}))
+        return [np.concatenate(part) for part in zip(*parts)]
 
 
 def count_cores() -> int:

@@ -1,4 +1,4 @@
-"""Put a trained model into ``models/``: half precision, listed with its hash, numbers in its card."""
+"""Put a trained model into ``models/``: as ONNX, listed with its hash, numbers in its card."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dfutils import paths
 from dfutils.bundles import load_bundle, save_bundle
+from dfutils.descriptions import ONNX_NAME
 from dfutils.errors import InputError
 from dfutils.results import read_run
 
@@ -16,6 +17,9 @@ MARKS = ("<!-- numbers -->", "<!-- end of numbers -->")
 
 def ship(kind: str, run_id: str) -> Path:
     """Copy the model that the notebooks trained last into ``models/<kind>`` and list it.
+
+    Only as ONNX, in half precision: the detector runs it without Keras, and
+    `dfutils.bundles.load_bundle` makes a Keras model of it again.
 
     Parameters
     ----------
@@ -32,18 +36,20 @@ def ship(kind: str, run_id: str) -> Path:
     Raises
     ------
     InputError
-        The model was not trained on real data, or the run is not recorded.
+        The model was not trained on real data, cannot be exported, or the run is not recorded.
+    IntegrityError
+        What was exported computes something else than the model.
     """
     run = read_run(run_id)
     bundle = load_bundle(paths.work_dir() / "models" / kind)
     if bundle.about.get("corpus") != "real":
         raise InputError(kind, f"was trained on the corpus {bundle.about.get('corpus')!r}: not for shipping")
     bundle.about = {**bundle.about, "run_id": run_id, "commit": run["commit"]}
-    folder = save_bundle(bundle, paths.models_dir() / kind, half_precision=True)
+    folder = save_bundle(bundle, paths.models_dir() / kind, onnx_only=True)
     scores = run["metrics"]["validation"]
     interval = f"{scores['auc_low']:.3f} to {scores['auc_high']:.3f}"
     row = {
-        "file": f"{kind}/model.weights.h5",
+        "file": f"{kind}/{ONNX_NAME}",
         "sha256": bundle.sha256,
         "notebook": run["notebook"],
         "commit": run["commit"],
@@ -53,7 +59,7 @@ def ship(kind: str, run_id: str) -> Path:
     others = []
     if table.exists():
         with open(table, newline="") as file:
-            others = [old for old in csv.DictReader(file) if old["file"] != row["file"]]
+            others = [old for old in csv.DictReader(file) if not old["file"].startswith(f"{kind}/")]
     with paths.atomic_path(table) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -14,6 +14,7 @@ from dfutils.backbones import find_weights
 from dfutils.bundles import Bundle, load_bundle, load_weights, read_description, save_bundle
 from dfutils.calibration import Calibration
 from dfutils.losses import LargeMarginCosineLoss
+from dfutils.model_config import input_scaling
 from dfutils.models import (
     ModelConfig,
     build_audio_model,
@@ -24,6 +25,7 @@ from dfutils.models import (
     get_backbone,
     unfreeze,
 )
+from dfutils.onnx_model import open_bundle
 
 SMALL = {"size_hw": (48, 48), "hidden_units": 8}
 
@@ -213,6 +215,19 @@ def test_configuration_errors():
         ModelConfig(hidden_units=-1)
 
 
+def test_all_backbones_of_keras_are_known_and_no_others():
+    names = [name for name, value in vars(keras.applications).items() if callable(value)]
+    assert len(names) > 30
+    assert [name for name in names if not input_scaling(name)] == []
+    for name in ("MobileNetV1", "EfficientNetV2B4", "ResNet50V3", "VGG", "xMobileNet", ""):
+        assert input_scaling(name) is None
+    assert {name: input_scaling(name) for name in ("ResNet50", "ResNet50V2", "MobileNetV3Small")} == {
+        "ResNet50": "bgr",
+        "ResNet50V2": "-1..1",
+        "MobileNetV3Small": "0..255",
+    }
+
+
 def test_configuration_survives_json():
     config = ModelConfig(kind="audio", backbone="MobileNetV2", size_hw=(64, 48), head="lmcl", scale=2.0)
     assert ModelConfig(**json.loads(json.dumps(config.to_dict()))) == config
@@ -309,13 +324,14 @@ def test_bundle_round_trip_is_exact(bundle, images, tmp_path):
     assert copy.inputs == {"features": "static"}
     assert copy.about == {"seed": 3}
     assert copy.sha256 == bundle.sha256
-    assert {path.name for path in (tmp_path / "a model").iterdir()} == {"model.json", "model.weights.h5"}
+    files = {path.name for path in (tmp_path / "a model").iterdir()}
+    assert files == {"model.json", "model.weights.h5", "model.onnx"}
 
 
 def test_half_precision_halves_the_file_and_hardly_moves_the_logits(bundle, images, tmp_path):
     full = save_bundle(bundle, tmp_path / "full") / "model.weights.h5"
-    half = save_bundle(bundle, tmp_path / "half", half_precision=True) / "model.weights.h5"
-    assert half.stat().st_size < 0.7 * full.stat().st_size
+    half = save_bundle(bundle, tmp_path / "half", onnx_only=True) / "model.onnx"
+    assert half.stat().st_size < 0.6 * full.stat().st_size
     expected = logits_of(bundle.model, images)
     found = logits_of(load_bundle(tmp_path / "half").model, images)
     assert np.abs(found - expected).max() < 0.12 * np.abs(expected).max()
@@ -331,15 +347,13 @@ def test_values_too_large_for_half_precision_do_not_become_infinite(bundle, imag
     kept = norm.moving_variance.numpy()
     norm.moving_variance.assign(np.full_like(kept, 1e5))  # > 65,504; pixels 0..255 squared come near it
     try:
-        save_bundle(bundle, tmp_path, half_precision=True)
+        save_bundle(bundle, tmp_path, onnx_only=True)
         copy = load_bundle(tmp_path)
         expected = logits_of(bundle.model, images)
         np.testing.assert_allclose(
             logits_of(copy.model, images), expected, atol=0.05 * np.abs(expected).max()
         )
         assert all(np.isfinite(value).all() for value in copy.model.get_weights())
-    except InputError:
-        pass  # to refuse is as good
     finally:
         norm.moving_variance.assign(kept)
 
@@ -385,6 +399,12 @@ def test_missing_bundle(tmp_path):
     (tmp_path / "model.json").write_text('{"format": 99}')
     with pytest.raises(InputError, match=r"format 99.*reads 1"):
         read_description(tmp_path)
+    (tmp_path / "model.json").write_text("[]")
+    with pytest.raises(InputError, match=r"format None.*reads 1"):
+        read_description(tmp_path)
+    (tmp_path / "model.json").write_text('{"format": 1, "config": {}, "inputs": {}, "weights": {}}')
+    with pytest.raises(InputError, match="does not say all that is needed: about, calibration"):
+        read_description(tmp_path)
 
 
 def test_interrupted_saving_keeps_the_old_bundle(bundle, tmp_path, monkeypatch):
@@ -399,9 +419,14 @@ def test_interrupted_saving_keeps_the_old_bundle(bundle, tmp_path, monkeypatch):
         patch.setattr(type(bundle.model), "save_weights", lambda self, path: fail(path))
         with pytest.raises(OSError, match="disk full"):
             save_bundle(bundle, tmp_path)
+        patch.undo()
+        patch.setattr("dfutils.bundles.export_onnx", lambda model, config, path: fail(path))
+        with pytest.raises(OSError, match="disk full"):
+            save_bundle(bundle, tmp_path)
     assert (tmp_path / "model.weights.h5").read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 3
     load_bundle(tmp_path)
+    open_bundle(tmp_path)
 
 
 def test_loading_raises_no_false_alarm(bundle, tmp_path, recwarn):

@@ -16,6 +16,7 @@ from dfutils import InputError, IntegrityError
 from dfutils.losses import CosineLogits
 from dfutils.models import ModelConfig, build_model, get_backbone
 from dfutils.onnx_export import export_onnx, verify_onnx
+from dfutils.onnx_layers import CONVERTERS
 from dfutils.onnx_model import OnnxModel, count_cores
 
 TOLERANCE = 1e-3
@@ -169,10 +170,57 @@ def test_the_file_is_the_same_each_time_and_says_what_it_is(small, tmp_path):
 
 def test_verification_lets_the_same_pass_and_another_not(small):
     config, model, path, sha256 = small
-    images = pictures(config, 2)
-    with pytest.raises(IntegrityError, match="its logits differ from Keras' by"):
-        verify_onnx(model, path, sha256, images, tolerance=1e-9)
-    assert verify_onnx(model, path, sha256, images, tolerance=0.5) < 0.5  # float16 against float32
+    before = model.get_weights()
+    assert verify_onnx(model, path, sha256) < TOLERANCE
+    for one, other in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(one, other)  # rounded for the comparison only
+    with pytest.raises(IntegrityError, match="as ONNX its logits differ from Keras' by"):
+        verify_onnx(model, path, sha256, pictures(config, 2), tolerance=-1)
+    with pytest.raises(IntegrityError, match="holds other weights"):
+        verify_onnx(build_model(config, None), path, sha256)
+
+
+def test_an_export_that_computes_something_else_is_noticed(small, tmp_path, monkeypatch):
+    config, model, _, _ = small
+
+    def forget_activation(graph, layer, x):
+        return x
+
+    monkeypatch.setitem(CONVERTERS, layers.ReLU, forget_activation)
+    path = tmp_path / "model.onnx"
+    sha256 = export_onnx(model, config, path)
+    with pytest.raises(IntegrityError, match="its logits differ"):
+        verify_onnx(model, path, sha256)
+
+
+def test_nothing_lies_outside_the_file_and_all_operations_are_standard(small):
+    proto = onnx.load_model(small[2], load_external_data=False)
+    assert {node.domain for node in proto.graph.node} == {""}
+    assert [(item.domain, item.version) for item in proto.opset_import] == [("", 17)]
+    assert not proto.functions
+    assert not any(item.external_data or item.data_location for item in proto.graph.initializer)
+    assert {item.data_type for item in proto.graph.initializer if "/" in item.name} == {
+        onnx.TensorProto.FLOAT16
+    }
+
+
+def test_the_feature_map_is_what_the_backbone_averages(small):
+    config, model, path, sha256 = small
+    images = pictures(config, 3)
+    exported = OnnxModel(path, sha256)
+    logits, maps = exported.predict_with_feature_map(images, batch_size=2)
+    np.testing.assert_allclose(logits, exported.predict(images), atol=1e-5)
+    kept = model.get_weights()
+    round_weights(model)
+    backbone = get_backbone(model)
+    scaled = model.get_layer("scaled").output
+    head = keras.Model(model.inputs[0], scaled)
+    body = keras.Model(backbone.inputs[0], [backbone.layers[-1].input, backbone.output])
+    expected, averages = (np.asarray(value) for value in body(head(images), training=False))
+    model.set_weights(kept)
+    assert maps.shape == expected.shape == (3, 2, 2, 1280)
+    np.testing.assert_allclose(maps, expected, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), averages, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +232,7 @@ def test_verification_lets_the_same_pass_and_another_not(small):
         ([layers.BatchNormalization(axis=1)], "normalises axis 1"),
         ([layers.Reshape((64, 3))], "reshapes from"),
         ([layers.Dense(2)], "is applied to more than one axis"),
+        ([layers.Conv2D(2, 1)], "has no global average pooling"),
     ],
 )
 def test_what_the_export_does_not_know_is_refused(stack, reason, tmp_path):
@@ -219,6 +268,8 @@ def test_altered_missing_and_foreign_files_are_refused(small, tmp_path):
         OnnxModel(altered, sha256)
     with pytest.raises(IntegrityError, match="cannot be read"):
         OnnxModel(tmp_path / "nothing.onnx", sha256)
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        OnnxModel(tmp_path, sha256)  # a folder
     for content in (b"", b"no model", path.read_bytes()[:-1000]):
         altered.write_bytes(content)
         with pytest.raises(IntegrityError, match="is no model of this project"):

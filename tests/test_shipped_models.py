@@ -1,14 +1,16 @@
 """What ships in models/: whole, small, described, and able to tell the astronaut's face from nothing."""
 
 import csv
-import hashlib
 
 import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from dfutils.bundles import load_bundle, read_description
+from dfutils.bundles import load_bundle
+from dfutils.descriptions import model_file, read_description, sha256_of
 from dfutils.detector import DeepfakeDetector
+from dfutils.onnx_export import random_pictures
+from dfutils.onnx_model import OnnxModel, open_bundle
 from dfutils.paths import models_dir
 from dfutils.video import write_image
 
@@ -26,18 +28,27 @@ def test_weights_are_the_listed_ones_and_load(folder):
     description = read_description(folder)
     with open(models_dir() / "models.csv", newline="") as file:
         (row,) = [row for row in csv.DictReader(file) if row["file"].startswith(f"{folder.name}/")]
-    found = hashlib.sha256((models_dir() / row["file"]).read_bytes()).hexdigest()
-    assert found == row["sha256"] == description["weights"]["sha256"]
+    recorded = model_file(description)
+    assert row["file"] == f"{folder.name}/{recorded['file']}"
+    assert row["sha256"] == recorded["sha256"] == sha256_of(folder / recorded["file"])
+    assert {path.name for path in folder.iterdir()} == {"README.md", "model.json", recorded["file"]}
     assert description["about"]["corpus"] == "real"
     assert description["calibration"]["fitted_on"]
     bundle = load_bundle(folder)
     assert all(np.isfinite(weights).all() for weights in bundle.model.get_weights())
+    deployed = open_bundle(folder).model
+    assert isinstance(deployed, OnnxModel) == ("onnx" in description)
+    if "onnx" in description:  # the same probabilities with and without Keras
+        images = random_pictures(bundle.config)
+        both = (deployed.predict(images), np.asarray(bundle.model(images, training=False)))
+        one, other = (bundle.calibration.p_fake(logits @ [-1, 1]) for logits in both)
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
 def test_each_has_a_card_with_its_hash_and_limits(folder):
     card = (folder / "README.md").read_text()
-    assert read_description(folder)["weights"]["sha256"] in card
+    assert model_file(read_description(folder))["sha256"] in card
     for heading in ("Intended use", "Training data", "Numbers", "Limits", "Licence"):
         assert f"## {heading}" in card
 

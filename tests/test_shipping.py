@@ -4,11 +4,13 @@ import csv
 
 import numpy as np
 import pytest
+from keras import layers
 
-from dfutils import InputError, results, shipping
+from dfutils import InputError, IntegrityError, results, shipping
 from dfutils.bundles import Bundle, load_bundle, save_bundle
 from dfutils.calibration import Calibration
 from dfutils.models import ModelConfig, build_model
+from dfutils.onnx_layers import CONVERTERS
 
 SCORES = {
     "n": 100, "n_fake": 50, "auc": 0.9, "auc_low": 0.85, "auc_high": 0.95, "eer": 0.18, "sensitivity": 0.8,
@@ -37,25 +39,47 @@ def test_a_real_model_ships_with_its_hash_and_commit(place):
     run_id = train("real")
     (folder / "models").mkdir()
     (folder / "models" / "models.csv").write_text(
-        "file,sha256,notebook,commit,metric\npicture/model.weights.h5,abc,05,def,x\n"
+        "file,sha256,notebook,commit,metric\n"
+        "picture/model.weights.h5,abc,05,def,x\nvoice/model.weights.h5,abc,06,def,x\n"
     )
+    old = folder / "models" / "voice" / "model.weights.h5"  # of a version before
+    old.parent.mkdir()
+    old.write_bytes(b"old")
     shipped = load_bundle(shipping.ship("voice", run_id))
     trained = load_bundle(folder / "work" / "models" / "voice")
     assert shipped.about["run_id"] == run_id
     assert shipped.calibration == trained.calibration
     for one, other in zip(shipped.model.get_weights(), trained.model.get_weights()):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
-    sizes = [
-        (folder / place / "voice" / "model.weights.h5").stat().st_size for place in ("models", "work/models")
-    ]
-    assert sizes[0] < 0.7 * sizes[1]
+    assert {path.name for path in old.parent.iterdir()} == {"model.json", "model.onnx"}
+    work = folder / "work" / "models" / "voice"
+    assert (old.parent / "model.onnx").stat().st_size < 0.6 * (work / "model.weights.h5").stat().st_size
     with open(folder / "models" / "models.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["file"] for row in rows] == ["picture/model.weights.h5", "voice/model.weights.h5"]
+    assert [row["file"] for row in rows] == ["picture/model.weights.h5", "voice/model.onnx"]
     assert rows[1]["sha256"] == shipped.sha256
     assert rows[1]["metric"] == "validation AUC 0.900 (0.850 to 0.950)"
     shipping.ship("voice", run_id)
     assert len((folder / "models" / "models.csv").read_text().splitlines()) == 3
+
+
+def test_a_model_whose_export_deviates_does_not_ship(place, monkeypatch):
+    folder, train = place
+    run_id = train("real")
+    exact = CONVERTERS[layers.Dense]
+
+    def add_bias_twice(graph, layer, x):
+        return graph.add("Add", exact(graph, layer, x), graph.constant(layer.bias.numpy()))
+
+    monkeypatch.setitem(CONVERTERS, layers.Dense, add_bias_twice)
+    bundle = load_bundle(folder / "work" / "models" / "voice")
+    bundle.model.get_layer("logits").bias.assign([0.1, 0.2])
+    with pytest.warns(UserWarning, match="saved without model.onnx: .* differ from Keras' by"):
+        save_bundle(bundle, folder / "work" / "models" / "voice")
+    with pytest.raises(IntegrityError, match=r"differ from Keras' by .* over 0\.001"):
+        shipping.ship("voice", run_id)
+    assert not list(folder.glob("models/**/model.*"))
+    assert not (folder / "models" / "models.csv").exists()
 
 
 def test_toy_models_and_unrecorded_runs_do_not_ship(place):
