@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: study test train-video lab lint lock notebooks-strip clean
+.PHONY: study test train-video train-audio lab lint lock notebooks-strip clean
 
 study: .venv/ready  ## run the notebooks (embedded corpus, or DFUTILS_DATA); PROFILE=name for others
 	$(BIN)/python -m dfutils study $(if $(PROFILE),--profile $(PROFILE))
@@ -13,6 +13,9 @@ test: .venv/ready  ## run all tests
 
 train-video: .venv/ready  ## train the picture model on DFUTILS_DATA; goes on where it was interrupted
 	$(BIN)/python -m dfutils study --profile train-video --only 01 03 04 05
+
+train-audio: .venv/ready  ## train the voice model on DFUTILS_DATA; goes on where it was interrupted
+	$(BIN)/python -m dfutils study --profile train-audio --only 02 06
 
 lab: .venv/ready  ## open JupyterLab
 	$(BIN)/jupyter lab notebooks

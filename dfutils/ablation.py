@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -137,15 +137,23 @@ def compare(
                 seed=seed,
                 **budget,
             )
-            path = run.with_suffix(".json")
-            if not path.exists():
-                result = train_variant(variant, splits, landmarks, config, seed, **budget)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_path(path) as temporary:
-                    temporary.write_text(json.dumps(result))
-            rows.append({"variant": variant.name, "seed": seed, **json.loads(path.read_text())})
+            result = take_up(
+                run.with_suffix(".json"),
+                lambda: train_variant(variant, splits, landmarks, config, seed, **budget),  # noqa: B023
+            )
+            rows.append({"variant": variant.name, "seed": seed, **result})
             print(f"{variant.name}, seed {seed}: {rows[-1]['mean_auc']:.3f}")
     return pd.DataFrame(rows)
+
+
+def take_up(path: Path, make: Callable[[], dict]) -> dict:
+    """Read the result in a JSON file, or make it and write it there."""
+    if not path.exists():
+        result = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(result))
+    return json.loads(path.read_text())
 
 
 def train_variant(

@@ -97,6 +97,12 @@ def rms_dbfs(audio: np.ndarray) -> float:
     return float(10 * np.log10(max(float(np.mean(np.square(audio, dtype=np.float64))), EPSILON)))
 
 
+def peak_normalise(audio: np.ndarray) -> np.ndarray:
+    """Scale a sound until its loudest sample is 1 or -1; silence stays as it is."""
+    peak = float(np.abs(audio).max())
+    return audio / np.float32(peak) if peak > 0 else audio
+
+
 def trim_silence(audio: np.ndarray, sr: int = SAMPLE_RATE_HZ, below_peak_db: float = 35.0) -> np.ndarray:
     """Cut leading and trailing parts quieter than the loudest frame by ``below_peak_db`` [dB]."""
     import librosa
@@ -146,8 +152,6 @@ def normalise_voice(
     InputError
         There is nothing but silence.
     """
-    from scipy.signal import butter, sosfiltfilt
-
     if rms_dbfs(audio) < -90:
         raise InputError("audio", "is silent (below -90 dBFS)")
     audio = trim_silence(np.asarray(audio, np.float32), sr)
@@ -155,6 +159,20 @@ def normalise_voice(
         audio = audio[: int(seconds * sr)]
     if audio.size < MIN_SECONDS * sr:
         raise InputError("audio", f"holds {audio.size / sr:.2f} s of sound, less than {MIN_SECONDS} s")
+    return condition_voice(audio, sr, band_hz, level_dbfs, floor_dbfs, seed)
+
+
+def condition_voice(
+    audio: np.ndarray,
+    sr: int = SAMPLE_RATE_HZ,
+    band_hz: tuple[float, float] = (60.0, 7000.0),
+    level_dbfs: float = -26.0,
+    floor_dbfs: float = -66.0,
+    seed: int = 0,
+) -> np.ndarray:
+    """Do the last steps of `normalise_voice`, which leave the length as it is: band, level, noise floor."""
+    from scipy.signal import butter, sosfiltfilt
+
     bands = butter(4, band_hz, btype="bandpass", fs=sr, output="sos")
     audio = sosfiltfilt(bands, audio)
     audio = audio * 10 ** ((level_dbfs - rms_dbfs(audio)) / 20)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dfutils.audio import condition_voice, peak_normalise
+from dfutils.channels import ChannelAugmentation
 from dfutils.errors import InputError
 
 _AUDIO_LOCK = threading.Lock()
-VOICE_PIPELINES = ("none", "thesis")
+VOICE_PIPELINES = ("none", "thesis", "channel")
 
 
 class VoiceAugmentation:
@@ -20,20 +22,29 @@ class VoiceAugmentation:
 
     Parameters
     ----------
-    name : {"none", "thesis"}
+    name : {"none", "thesis", "channel"}
         ``"thesis"``: noise p .1, room response p .5, shift p .3, stretch p .5, pitch p .3, then
-        peak normalisation. ``"none"``: peak normalisation only, as the thesis evaluates.
+        peak normalisation. ``"channel"``: `dfutils.channels.ChannelAugmentation`, which leaves the
+        voice itself alone, then band, level and noise floor as of any clip. ``"none"``: peak
+        normalisation only, as the thesis evaluates.
     impulse_responses : str, os.PathLike or None
-        Folder of room responses; None leaves that step out.
+        Folder of room responses; None leaves that step out ("thesis") or makes some ("channel").
+    noises : str, os.PathLike or None
+        Folder of noises, for "channel"; None makes some.
     """
 
-    def __init__(self, name: str = "thesis", impulse_responses: str | os.PathLike | None = None):
+    def __init__(
+        self,
+        name: str = "thesis",
+        impulse_responses: str | os.PathLike | None = None,
+        noises: str | os.PathLike | None = None,
+    ):
         if name not in VOICE_PIPELINES:
             raise InputError("augmentation", f"must be one of {VOICE_PIPELINES}, got {name!r}")
-        import audiomentations as A
-
         steps = []
         if name == "thesis":
+            import audiomentations as A
+
             steps.append(A.AddGaussianNoise(p=0.1))
             if impulse_responses is not None:
                 if not any(Path(impulse_responses).glob("*.*")):
@@ -47,7 +58,8 @@ class VoiceAugmentation:
                 A.PitchShift(p=0.3),
             ]
         self.name = name
-        self._pipeline = A.Compose([*steps, A.Normalize(p=1)])
+        self._channel = ChannelAugmentation(impulse_responses, noises) if name == "channel" else None
+        self._pipeline = A.Compose(steps) if steps else None
 
     def __call__(self, audio: np.ndarray, sr: int, seed: int) -> np.ndarray:
         """Augment one sound.
@@ -63,13 +75,17 @@ class VoiceAugmentation:
         -------
         numpy.ndarray, shape=(n_samples,), float32 in -1..1
         """
+        if self._channel is not None:
+            audio = condition_voice(self._channel(audio, sr, seed), sr, seed=seed)
+        if self._pipeline is None:
+            return peak_normalise(np.asarray(audio, np.float32))
         # audiomentations draws from the two global generators: lend them to one thread at a time
         with _AUDIO_LOCK:
             states = random.getstate(), np.random.get_state()  # noqa: NPY002
             random.seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             try:
-                return self._pipeline(np.ascontiguousarray(audio), sample_rate=sr)
+                return peak_normalise(self._pipeline(np.ascontiguousarray(audio), sample_rate=sr))
             finally:
                 random.setstate(states[0])
                 np.random.set_state(states[1])  # noqa: NPY002

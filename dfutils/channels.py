@@ -23,6 +23,7 @@ from dfutils.channel_signals import (
 from dfutils.codecs_voice import CODECS, available_codecs, transcode
 from dfutils.errors import InputError
 
+VERSION = 1  # raise it when a step changes: what was computed with another version is made again
 STEPS = ("room", "noise", "tone", "clip", "resample", "codec", "level")
 CHANCES = {"room": 0.3, "noise": 0.45, "tone": 0.5, "clip": 0.1, "resample": 0.2, "codec": 0.4, "level": 0.9}
 SNR_DB_RANGE = (5.0, 30.0)

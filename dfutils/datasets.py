@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from dfutils.augment_voice import VoiceAugmentation, mask_features
 from dfutils.batches import ManifestSequence
 from dfutils.crops import resize_image
 from dfutils.errors import InputError
-from dfutils.lfcc import lfcc_image, voice_features
 from dfutils.made_fakes import make_fake
 from dfutils.video import read_image
+from dfutils.voice_input import VoiceInput, cut_window
 
 # with a share of .3, the sharpness (variance of the Laplacian) of DFDC reals and of the fakes that
 # training sees tells them apart with an AUC of .50 instead of .59
@@ -94,24 +95,21 @@ class FaceSequence(ManifestSequence):
 class LfccSequence(ManifestSequence):
     """Batches of LFCC pictures.
 
-    A batch is ``(images, labels)``: float32 in 0..1, shape=(batch, 224, 224, 3); and int32,
-    shape=(batch,), 1 = spoof.
+    A batch is ``(images, labels)``: float32, shape=(batch, height, width, 3) (`VoiceInput.picture`);
+    and int32, shape=(batch,), 1 = spoof.
 
     Parameters
     ----------
     manifest : pandas.DataFrame
         Of 16 kHz mono clips (`dfutils.preprocess_audio`).
-    features : {"static", "dynamic", "all"}
-        See `dfutils.lfcc.voice_features`.
-    fragment_seconds : float or None
-        Cut one fragment of this length [s], at random while training and from the middle
-        otherwise; None takes the whole utterance.
-    augmentation : {"none", "thesis"}
-        Of the waveform; ``"thesis"`` also masks the features.
-    impulse_responses : str, os.PathLike or None
-        Folder of room responses.
-    size_hw : tuple of int
-        [px]
+    voice_input : VoiceInput
+        Windows are cut at random while training (`dfutils.voice_input.cut_window`), and from the
+        middle otherwise.
+    augmentation : str
+        Of the waveform, one of `dfutils.augment_voice.VOICE_PIPELINES`; all but ``"none"`` also mask
+        the features.
+    impulse_responses, noises : str, os.PathLike or None
+        Folders of room responses and of noises.
     **options
         See `ManifestSequence`.
     """
@@ -119,30 +117,23 @@ class LfccSequence(ManifestSequence):
     def __init__(
         self,
         manifest: pd.DataFrame,
-        features: str = "static",
-        fragment_seconds: float | None = None,
+        voice_input: VoiceInput | None = None,
         augmentation: str = "none",
         impulse_responses: str | os.PathLike | None = None,
-        size_hw: tuple[int, int] = (224, 224),
+        noises: str | os.PathLike | None = None,
         **options,
     ):
         super().__init__(manifest, **options)
-        self.features, self.fragment_seconds = features, fragment_seconds
-        self.size_hw = tuple(size_hw)
-        self.augment = VoiceAugmentation(augmentation, impulse_responses)
+        self.voice_input = voice_input or VoiceInput()
+        self.augment = VoiceAugmentation(augmentation, impulse_responses, noises)
 
     def load(self, row: int, seed: int) -> np.ndarray:
-        """Read and augment one clip, compute its picture; shape=(height, width, 3), float32 in 0..1."""
-        audio = load_audio(Path(self._paths[row]))
-        if self.fragment_seconds is not None:
-            length = round(self.fragment_seconds * SAMPLE_RATE_HZ)
-            if self.augment.name != "none" and audio.size > length:
-                start = int(np.random.default_rng(seed).integers(audio.size - length + 1))
-                audio = audio[start : start + length]
-            else:
-                _, audio = fragments(audio, 1, self.fragment_seconds)[0]
+        """Read and augment one clip, compute its picture; shape=(height, width, 3), float32."""
+        audio, learning = load_audio(Path(self._paths[row])), self.augment.name != "none"
+        seconds = self.voice_input.seconds
+        if seconds and learning:
+            audio = cut_window(audio, round(seconds * SAMPLE_RATE_HZ), np.random.default_rng([seed, 1]))
+        elif seconds:
+            _, audio = fragments(audio, 1, seconds)[0]
         audio = self.augment(audio, SAMPLE_RATE_HZ, seed)
-        rows = voice_features(audio, SAMPLE_RATE_HZ, self.features)
-        if self.augment.name != "none":
-            rows = mask_features(rows, seed)
-        return lfcc_image(rows, self.size_hw)
+        return self.voice_input.picture(audio, partial(mask_features, seed=seed) if learning else None)

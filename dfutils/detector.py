@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from dfutils import paths
+from dfutils.descriptions import Bundle
 from dfutils.errors import InputError, ModelError, NoModelError
-from dfutils.quiet import native_stderr_to
 from dfutils.report import Judgement, Report
 
 MAX_AUDIO_SECONDS = 600.0
@@ -43,7 +43,7 @@ class DeepfakeDetector:
     Parameters
     ----------
     picture_model, voice_model : str, os.PathLike or None
-        Folders of trained models (`dfutils.bundles`); None: see `find_model`.
+        Folders of trained models (`dfutils.descriptions`); None: see `find_model`.
 
     Examples
     --------
@@ -63,14 +63,17 @@ class DeepfakeDetector:
         self._bundles: dict = {}
         self._detectors: dict = {}
 
-    def bundle(self, kind: str):
-        """Return the loaded model for ``"picture"`` or ``"voice"``."""
+    def bundle(self, kind: str) -> Bundle:
+        """Return the loaded model for ``"picture"`` or ``"voice"``, a `dfutils.descriptions.Bundle`.
+
+        Its ``model`` is a `dfutils.onnx_model.OnnxModel` where the folder has one, which needs neither
+        Keras nor TensorFlow and starts at once; else a Keras model.
+        """
         if kind not in self._bundles:
-            with native_stderr_to():  # TensorFlow's start-up
-                from dfutils.bundles import load_bundle
+            from dfutils.onnx_model import open_bundle
 
             try:
-                self._bundles[kind] = load_bundle(self._folders[kind] or find_model(kind))
+                self._bundles[kind] = open_bundle(self._folders[kind] or find_model(kind))
             except NoModelError:
                 raise
             except InputError as error:  # the model is at fault, not the file that is judged
@@ -171,35 +174,25 @@ class DeepfakeDetector:
         return Judgement.from_scores(scores, bundle.calibration.threshold, inputs.get("aggregation", "mean"))
 
     def _judge_voice(self, path: Path, n_fragments: int, seconds: float | None) -> Judgement:
-        from dfutils.audio import SAMPLE_RATE_HZ, fragments, load_audio, normalise_voice
-        from dfutils.augment_voice import VoiceAugmentation
-        from dfutils.lfcc import lfcc_image, voice_features
+        from dfutils.audio import SAMPLE_RATE_HZ, load_audio, peak_normalise
+        from dfutils.voice_input import VoiceInput
 
         audio = load_audio(path, max_seconds=MAX_AUDIO_SECONDS)
         bundle = self.bundle("voice")
         inputs = bundle.inputs
-        seconds = seconds or inputs["fragment_seconds"] or inputs["utterance_seconds"]
-        finish = VoiceAugmentation("none")
-        images, times, reason = [], [], "no sound"
-        for start, part in fragments(audio, n_fragments, seconds):
-            try:
-                if inputs["normalise"]:
-                    part = normalise_voice(part, seconds=None)
-                elif part.size < SAMPLE_RATE_HZ // 2:
-                    raise InputError(
-                        path, f"holds {part.size / SAMPLE_RATE_HZ:.2f} s of sound, less than 0.5 s"
-                    )
-            except InputError as error:
-                reason = error.reason
-                continue
-            rows = voice_features(finish(part, SAMPLE_RATE_HZ, 0), SAMPLE_RATE_HZ, inputs["features"])
-            images.append(lfcc_image(rows, bundle.config.size_hw))
-            times.append(start / SAMPLE_RATE_HZ)
-        if not images:
-            return _Abstention.readable_because(f"too little sound to judge: it {reason}")
+        voice_input = VoiceInput(**inputs["voice"])
+        windowed = replace(voice_input, seconds=seconds or voice_input.seconds or inputs["window_seconds"])
+        try:
+            windows = windowed.windows(windowed.prepare(audio), n_fragments)
+        except InputError as error:
+            return _Abstention.readable_because(f"too little sound to judge: it {error.reason}")
+        if not windows:
+            return _Abstention.readable_because("too little sound to judge: nothing in it is like speech")
+        images = [windowed.picture(peak_normalise(part)) for _, part in windows]
         p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, min(n_fragments, 32)))
+        times = [start / SAMPLE_RATE_HZ for start, _ in windows]
         scores = [{"time_s": round(t, 2), "p_fake": float(p)} for t, p in zip(times, p_fake)]
-        return Judgement.from_scores(scores, bundle.calibration.threshold)
+        return Judgement.from_scores(scores, bundle.calibration.threshold, inputs.get("aggregation", "mean"))
 
 
 @dataclass
@@ -225,10 +218,13 @@ def _try(judge: Callable[[], Judgement]) -> tuple[Judgement | None, _Abstention 
 
 
 def _logits(model, images: list[np.ndarray], batch_size: int) -> np.ndarray:
-    """Predict in batches of one size: every new size would cost seconds of tracing."""
+    """Predict the margins of two logits, by an ONNX or a Keras model."""
     n = len(images)
-    padded = images + [images[-1]] * (-n % batch_size)
-    logits = model.predict(np.stack(padded), batch_size=batch_size, verbose=0)[:n]
+    if hasattr(model, "predict_with_feature_map"):
+        logits = model.predict(np.stack(images))
+    else:  # in batches of one size: every new size would cost Keras seconds of tracing
+        padded = images + [images[-1]] * (-n % batch_size)
+        logits = model.predict(np.stack(padded), batch_size=batch_size, verbose=0)[:n]
     return np.asarray(logits[:, 1], np.float64) - logits[:, 0]
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from dfutils.aggregation import aggregate_by_video
+from dfutils.audio import load_audio, peak_normalise
 from dfutils.metrics import auc, evaluate
 from dfutils.paths import atomic_path
+from dfutils.voice_input import VoiceInput
 
 
 def score(bundle, manifest: pd.DataFrame, batch_size: int = 32, progress: bool = True) -> pd.DataFrame:
@@ -35,18 +39,8 @@ def score(bundle, manifest: pd.DataFrame, batch_size: int = 32, progress: bool =
         size_hw, flip = bundle.config.size_hw, bundle.inputs.get("flip", False)
         logits = predict_faces(bundle.model, table, size_hw, flip, batch_size, progress)
     else:
-        from dfutils.datasets import LfccSequence
-        from dfutils.training import predict_logits
-
-        inputs = bundle.inputs
-        data = LfccSequence(
-            table,
-            inputs["features"],
-            inputs["fragment_seconds"],
-            size_hw=bundle.config.size_hw,
-            batch_size=batch_size,
-        )
-        logits = predict_logits(bundle.model, data, progress)
+        voice_input, n_windows = VoiceInput(**bundle.inputs["voice"]), bundle.inputs["n_windows"]
+        logits = predict_voices(bundle.model, table, voice_input, n_windows, batch_size, progress)
     p_fake = bundle.calibration.p_fake(logits)
     called = (p_fake >= bundle.calibration.threshold).astype(int)
     return table.assign(logit=logits, p_fake=p_fake, called_fake=called)
@@ -84,6 +78,56 @@ def predict_faces(
     ways = ("none", "mirror") if flip else ("none",)
     loaders = [FaceSequence(faces, size_hw, way, batch_size=batch_size) for way in ways]
     return np.mean([predict_logits(model, loader, progress) for loader in loaders], axis=0)
+
+
+def predict_voices(
+    model,
+    clips: pd.DataFrame,
+    voice_input: VoiceInput,
+    n_windows: int,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> np.ndarray:
+    """Compute logit margins (spoof minus bona fide) of clips: the mean over their windows.
+
+    Parameters
+    ----------
+    model : keras.Model
+    clips : pandas.DataFrame
+        Manifest of clips as notebook 02 leaves them.
+    voice_input : VoiceInput
+    n_windows : int
+        At most, of each clip.
+    batch_size : int
+    progress : bool
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), float64
+    """
+    margins, paths = [], clips["path"].tolist()
+    with (
+        joblib.Parallel(n_jobs=2, prefer="threads") as parallel,
+        tqdm(total=len(paths), desc="voices", unit="clip", disable=not progress) as bar,
+    ):
+        for first in range(0, len(paths), batch_size):
+            some = paths[first : first + batch_size]
+            groups = parallel(joblib.delayed(_window_pictures)(path, voice_input, n_windows) for path in some)
+            pictures = np.concatenate(groups)
+            # always the same number, or Keras would trace its graph anew
+            padding = batch_size * n_windows - len(pictures)
+            logits = model.predict(np.pad(pictures, ((0, padding), *[(0, 0)] * 3)), batch_size, verbose=0)
+            margin = np.asarray(logits[:, 1], np.float64) - logits[:, 0]
+            ends = np.cumsum([len(group) for group in groups])
+            margins += [part.mean() for part in np.split(margin[: len(pictures)], ends[:-1])]
+            bar.update(len(some))
+    return np.array(margins)
+
+
+def _window_pictures(path: str, voice_input: VoiceInput, n_windows: int) -> np.ndarray:
+    audio = load_audio(path)
+    windows = voice_input.windows(audio, n_windows) or [(0, audio)]
+    return np.stack([voice_input.picture(peak_normalise(part)) for _, part in windows])
 
 
 def write_scores(scored: pd.DataFrame, path: str | os.PathLike) -> Path:

@@ -48,11 +48,7 @@ def backbone_features(
     for path in data.manifest["path"]:
         stat = os.stat(path)
         key.update(f"{path}{stat.st_size}{stat.st_mtime_ns}".encode())
-    settings = {
-        name: value
-        for name, value in vars(data).items()
-        if name in ("size_hw", "features", "fragment_seconds")
-    }
+    settings = {name: value for name, value in vars(data).items() if name in ("size_hw", "voice_input")}
     key.update(json.dumps([type(data).__name__, settings], default=str, sort_keys=True).encode())
     for weight in get_backbone(model).get_weights():
         key.update(np.ascontiguousarray(weight).tobytes())

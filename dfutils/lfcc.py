@@ -11,6 +11,7 @@ from dfutils.errors import InputError
 
 KINDS = ("static", "dynamic", "all")
 LOG_FLOOR = 1e-6
+MAP_SCALES = (6.0, 1.5, 0.8)  # of log power, its slope and its curvature
 
 
 @functools.lru_cache(maxsize=8)
@@ -82,22 +83,44 @@ def lfcc(
     >>> lfcc(np.random.default_rng(0).uniform(-0.5, 0.5, 16_000).astype("float32")).shape
     (20, 101)
     """
-    import librosa
     from scipy.fft import dct
+
+    if not 1 <= n_coefficients <= n_filters:
+        raise InputError("n_coefficients", f"must lie in 1..{n_filters} (n_filters), got {n_coefficients}")
+    bands = _bands(audio, sr, n_filters, window_samples, hop_samples, fmin_hz, fmax_hz)
+    return dct(np.log(bands + LOG_FLOOR), type=2, axis=0, norm="ortho")[:n_coefficients].astype(np.float32)
+
+
+def _bands(
+    audio: np.ndarray,
+    sr: int,
+    n_filters: int,
+    window_samples: int,
+    hop_samples: int,
+    fmin_hz: float,
+    fmax_hz: float | None,
+) -> np.ndarray:
+    """Power in each band; shape=(n_filters, n_frames)."""
+    import librosa
 
     audio = np.asarray(audio)
     if audio.ndim != 1:
         raise InputError("audio", f"must be mono, shape (n_samples,), got shape {audio.shape}")
     if audio.size <= window_samples // 2:
         raise InputError("audio", f"holds {audio.size} samples, too few for a window of {window_samples}")
-    if not 1 <= n_coefficients <= n_filters:
-        raise InputError("n_coefficients", f"must lie in 1..{n_filters} (n_filters), got {n_coefficients}")
     spectrum = librosa.stft(
         audio.astype(np.float32), n_fft=window_samples, hop_length=hop_samples, pad_mode="reflect"
     )
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    bands = linear_filter_bank(n_filters, window_samples, sr, fmin_hz, fmax_hz) @ power
-    return dct(np.log(bands + LOG_FLOOR), type=2, axis=0, norm="ortho")[:n_coefficients].astype(np.float32)
+    return _sparse_bank(n_filters, window_samples, sr, fmin_hz, fmax_hz) @ power
+
+
+@functools.lru_cache(maxsize=8)
+def _sparse_bank(*filters):
+    """The same filters, nearly all of whose weights are 0, so that no threaded BLAS is woken for them."""
+    from scipy.sparse import csr_array
+
+    return csr_array(linear_filter_bank(*filters))
 
 
 def delta(coefficients: np.ndarray, order: int = 1, width: int = 9) -> np.ndarray:
@@ -131,6 +154,62 @@ def voice_features(audio: np.ndarray, sr: int = 16_000, kind: str = "static", **
         return static
     dynamic = np.concatenate([delta(static, 1), delta(static, 2)])
     return dynamic if kind == "dynamic" else np.concatenate([static, dynamic])
+
+
+def band_maps(
+    audio: np.ndarray,
+    sr: int = 16_000,
+    n_filters: int = 80,
+    fmin_hz: float = 60.0,
+    fmax_hz: float = 7000.0,
+    window_samples: int = 512,
+    hop_samples: int = 160,
+) -> np.ndarray:
+    """Compute the filter bank behind the LFCC, before the DCT mixes its bands, as maps for a network.
+
+    Parameters
+    ----------
+    audio, sr, n_filters, fmin_hz, fmax_hz, window_samples, hop_samples
+        See `lfcc`.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n_filters, n_frames, 3), float32
+        Natural logarithm of the bands' power less the mean of each band over time (which takes away
+        gain and a constant channel), its slope and its curvature over +-2 frames; scaled so that
+        each has a standard deviation of about .4 on speech. Nothing is stretched to its own range.
+    """
+    return maps_of(log_bands(audio, sr, n_filters, fmin_hz, fmax_hz, window_samples, hop_samples))
+
+
+def log_bands(
+    audio: np.ndarray,
+    sr: int = 16_000,
+    n_filters: int = 80,
+    fmin_hz: float = 60.0,
+    fmax_hz: float = 7000.0,
+    window_samples: int = 512,
+    hop_samples: int = 160,
+) -> np.ndarray:
+    """Natural logarithm of the power in each band; shape=(n_filters, n_frames), float32. See `lfcc`."""
+    bands = _bands(audio, sr, n_filters, window_samples, hop_samples, fmin_hz, fmax_hz)
+    return np.log(bands + LOG_FLOOR)
+
+
+def maps_of(log_power: np.ndarray) -> np.ndarray:
+    """Make the three maps of `band_maps` from log power, shape=(n_filters, n_frames)."""
+    slope = _slope(log_power)
+    maps = [log_power - log_power.mean(axis=1, keepdims=True), slope, _slope(slope)]
+    return np.stack([values / scale for values, scale in zip(maps, MAP_SCALES)], axis=-1).astype(np.float32)
+
+
+def _slope(rows: np.ndarray, reach: int = 2) -> np.ndarray:
+    """Regression slope over ``+-reach`` frames, the edge frames repeated."""
+    n = rows.shape[1]
+    padded = np.pad(rows, ((0, 0), (reach, reach)), mode="edge")
+    steps = range(1, reach + 1)
+    rises = [k * (padded[:, reach + k : reach + k + n] - padded[:, reach - k : reach - k + n]) for k in steps]
+    return sum(rises) / (2 * sum(k * k for k in steps))
 
 
 def lfcc_image(features: np.ndarray, size_hw: tuple[int, int] = (224, 224)) -> np.ndarray:

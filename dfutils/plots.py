@@ -68,46 +68,25 @@ def history(axes, table: pd.DataFrame, quantity: str = "loss"):
     return axes
 
 
-def ablation(axes, table: pd.DataFrame):
-    """Draw a table of `dfutils.ablation.compare`: one row per variant, one mark per AUC; seeds averaged.
+def validation(labels, p_fake, threshold: float):
+    """Draw what validation shows: the scores of both classes, their calibration, the confusion matrix.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
-    table : pandas.DataFrame
+    labels, p_fake : array_like, shape=(n,)
+        See `dfutils.metrics.evaluate`.
+    threshold : float
+        Of ``p_fake``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
-    means = table.groupby("variant", sort=False).mean(numeric_only=True)
-    rows = np.arange(len(means))[::-1]
-    axes.hlines(rows, means["auc_low"], means["auc_high"], COLOURS[0], lw=1.2, alpha=0.6)
-    names = {
-        "auc": "validation, dataset's fakes",
-        "swap_auc": "validation, face swaps",
-        "unseen_auc": "unseen",
-    }
-    for (column, label), colour, marker in zip(names.items(), COLOURS, "os^"):
-        if means.get(column) is not None and means[column].notna().any():
-            axes.plot(means[column], rows, marker, color=colour, label=label)
-    axes.axvline(0.5, color="0.6", lw=0.8, ls=":")
-    axes.set_yticks(rows, means.index)
-    axes.set_xlabel("AUC (line: 95 % by person)")
-    axes.legend(loc="lower right", fontsize=8)
-    return axes
-
-
-def trials(table: pd.DataFrame):
-    """Draw the trials of `dfutils.search.search_head`: AUC over each parameter; crosses are pruned ones."""
-    names = ("learning_rate", "dropout", "hidden_units", "l2", "number")
-    figure, axes = plt.subplots(1, len(names), figsize=(14, 3), sharey=True)
-    for axis, name in zip(axes, names):
-        for (head, part), colour, marker in zip(table.groupby("head"), COLOURS, "os"):
-            kept, pruned = part[~part["pruned"]], part[part["pruned"]]
-            axis.scatter(kept[name], kept["auc"], c=colour, marker=marker, s=16, alpha=0.7, label=head)
-            axis.scatter(pruned[name], pruned["auc"], c=colour, marker="x", s=12, alpha=0.4)
-        axis.set_xlabel(name)
-        if name in ("learning_rate", "l2"):
-            axis.set_xscale("log")
-    axes[0].set_ylabel("validation AUC")
-    axes[0].legend()
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6))
+    score_distribution(axes[0], labels, p_fake, threshold)
+    calibration(axes[1], labels, p_fake)
+    confusion(axes[2], labels, np.asarray(p_fake >= threshold, int), "validation")
+    figure.tight_layout()
     return figure
 
 

@@ -103,6 +103,58 @@ def add_made_fakes(
     return table, points
 
 
+def pair_with_originals(manifest: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Give each fake a real as its partner, so that both classes are equally frequent.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        With both classes.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        Every fake once, and as often a real: the fake's original (same ``source``), or, where that
+        is missing, another of the person or of anyone; partners share the number in ``pair`` (see
+        `dfutils.batches.ManifestSequence`). Reals without a fake of theirs may be left out.
+    """
+    _counts(manifest)
+    reals, fakes = (manifest[manifest["label"] == label] for label in (0, 1))
+    partners = reals.loc[_find_partners(fakes, reals, np.random.default_rng(seed))]
+    pairs = np.arange(len(fakes))
+    return pd.concat([partners.assign(pair=pairs), fakes.assign(pair=pairs)]).reset_index(drop=True)
+
+
+def compose_voices(
+    manifest: pd.DataFrame, seed: int, given_repeats: int = 1, without: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Compose what the voice model learns from: bona fide clips, given spoofs, vocoded copies, in pairs.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        Of clips, with both classes.
+    seed : int
+    given_repeats : int
+        How often a spoof of the corpus counts for each time that a copy made by
+        `dfutils.copy_synthesis` (method "copy-...") counts.
+    without : tuple of str
+        Methods to leave out, by the beginning of their name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `pair_with_originals`.
+    """
+    if given_repeats < 1:
+        raise InputError("given_repeats", f"must be at least 1, got {given_repeats}")
+    table = manifest[~manifest["method"].str.startswith(without)] if without else manifest
+    given = table[(table["label"] == 1) & ~table["method"].str.startswith("copy-")]
+    repeated = pd.concat([table, *[given] * (given_repeats - 1)], ignore_index=True)
+    return pair_with_originals(repeated, seed)
+
+
 def _find_partners(fakes: pd.DataFrame, reals: pd.DataFrame, generator: np.random.Generator) -> list:
     """Index label of a real for every fake: its original, else one of the same person, else any."""
     groups = {column: reals.groupby(column).groups for column in ("source", "person")}

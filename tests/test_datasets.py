@@ -13,6 +13,7 @@ from dfutils.crops import resize_image
 from dfutils.datasets import FaceSequence, LfccSequence
 from dfutils.lfcc import lfcc, lfcc_image
 from dfutils.video import read_image
+from dfutils.voice_input import VoiceInput
 
 SMALL = (24, 20)
 
@@ -104,7 +105,7 @@ def test_faces_are_float32_0_to_255_rgb(textured_manifest):
 
 
 def test_lfcc_pictures_are_float32_0_to_1(voice_manifest):
-    data = LfccSequence(voice_manifest, batch_size=2, size_hw=(48, 40))
+    data = LfccSequence(voice_manifest, VoiceInput(size_hw=(48, 40)), batch_size=2)
     images, labels = data[0]
     assert images.shape == (2, 48, 40, 3)
     assert images.dtype == np.float32
@@ -117,9 +118,10 @@ def test_lfcc_pictures_are_float32_0_to_1(voice_manifest):
     assert LfccSequence(voice_manifest, batch_size=1)[0][0].shape == (1, 224, 224, 3)
 
 
-def test_fragments_are_random_in_training_and_the_middle_otherwise(voice_manifest):
-    options = {"fragment_seconds": 0.5, "size_hw": (20, 51), "batch_size": 1}
-    fixed = LfccSequence(voice_manifest, **options)
+@pytest.mark.parametrize("augmentation", ["thesis", "channel"])
+def test_windows_are_random_in_training_and_the_middle_otherwise(voice_manifest, augmentation):
+    half_second = VoiceInput(seconds=0.5, size_hw=(20, 51))
+    fixed = LfccSequence(voice_manifest, half_second, batch_size=1)
     first = fixed[4][0]
     fixed.set_epoch(3)
     np.testing.assert_array_equal(first, fixed[4][0])
@@ -127,7 +129,7 @@ def test_fragments_are_random_in_training_and_the_middle_otherwise(voice_manifes
     middle = audio[(audio.size - 8000) // 2 :][:8000]
     expected = lfcc_image(lfcc(middle / np.abs(middle).max()), (20, 51))
     np.testing.assert_allclose(first[0], expected, atol=1e-4)
-    training = LfccSequence(voice_manifest, augmentation="thesis", **options)
+    training = LfccSequence(voice_manifest, half_second, augmentation, batch_size=1)
     different = set()
     for epoch in range(5):
         training.set_epoch(epoch)
@@ -137,8 +139,8 @@ def test_fragments_are_random_in_training_and_the_middle_otherwise(voice_manifes
 
 @pytest.mark.parametrize("features", ["static", "dynamic", "all"])
 def test_kinds_of_features_give_different_pictures(voice_manifest, features):
-    image = LfccSequence(voice_manifest, features, batch_size=1, size_hw=(60, 60))[0][0]
-    static = LfccSequence(voice_manifest, "static", batch_size=1, size_hw=(60, 60))[0][0]
+    image = LfccSequence(voice_manifest, VoiceInput(features, size_hw=(60, 60)), batch_size=1)[0][0]
+    static = LfccSequence(voice_manifest, VoiceInput(size_hw=(60, 60)), batch_size=1)[0][0]
     assert (np.abs(image - static).max() == 0) == (features == "static")
 
 
@@ -162,13 +164,13 @@ def through_keras(data):
     return received
 
 
-@pytest.mark.parametrize("kind", [FaceSequence, LfccSequence])
+@pytest.mark.parametrize("kind", ["faces", "voices"])
 def test_threads_do_not_change_the_batches(kind, textured_manifest, voice_manifest):
-    manifest = textured_manifest if kind is FaceSequence else voice_manifest
-
     def batches(workers):
         options = {"augmentation": "thesis", "shuffle": True, "seed": 5, "batch_size": 2, "workers": workers}
-        return through_keras(kind(manifest, size_hw=(32, 32), **options))
+        if kind == "faces":
+            return through_keras(FaceSequence(textured_manifest, (32, 32), **options))
+        return through_keras(LfccSequence(voice_manifest, VoiceInput(size_hw=(32, 32)), **options))
 
     one, two = batches(1), batches(2)
     assert len(one) == len(two) == 6

@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
+import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from dfutils.__main__ import main
 from dfutils.bundles import Bundle, load_bundle, save_bundle
 from dfutils.calibration import Calibration
 from dfutils.faces import Face
-from dfutils.models import ModelConfig, build_model
+from dfutils.models import ModelConfig, build_model, get_backbone
 from dfutils.video import write_image
 
 INPUTS = {
@@ -21,7 +24,11 @@ INPUTS = {
         "min_face_px": 40,
         "geometry": {"kind": "tight", "margin": 0.3},
     },
-    "voice": {"features": "static", "fragment_seconds": None, "utterance_seconds": 3.2, "normalise": True},
+    "voice": {
+        "voice": {"features": "static", "size_hw": [64, 64]},
+        "window_seconds": 3.2,
+        "n_windows": 3,
+    },
 }
 
 
@@ -31,7 +38,20 @@ def model_folders(tmp_path_factory):
     for kind, what in (("picture", "video"), ("voice", "audio")):
         config = ModelConfig(what, "MobileNetV2", (64, 64), hidden_units=8)
         calibration = Calibration(threshold=0.5, fitted_on="nothing: random weights")
-        save_bundle(Bundle(build_model(config, None), config, INPUTS[kind], calibration), folder / kind)
+        model = build_model(config, None)
+        for layer in get_backbone(model).layers:
+            if isinstance(layer, keras.layers.BatchNormalization):  # or all pictures would score alike
+                layer.moving_variance.assign(np.full(layer.moving_variance.shape, 0.05))
+        save_bundle(Bundle(model, config, INPUTS[kind], calibration), folder / kind)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shipped_folders(model_folders, tmp_path_factory):
+    """The same models as they ship: ONNX alone, half precision."""
+    folder = tmp_path_factory.mktemp("shipped")
+    for kind in ("picture", "voice"):
+        save_bundle(load_bundle(model_folders / kind), folder / kind, onnx_only=True)
     return folder
 
 
@@ -207,6 +227,53 @@ def test_models_of_the_embedded_corpus_come_with_a_warning(judge, clips, tmp_pat
 def test_the_same_file_gets_the_same_scores(judge, clips):
     first, second = (judge.analyze(clips["good"], n_frames=3).to_dict() for _ in range(2))
     assert first == second
+
+
+def test_keras_judges_as_onnx_does_where_there_is_no_onnx(shipped_folders, clips, tmp_path):
+    for kind in ("picture", "voice"):
+        folder = save_bundle(load_bundle(shipped_folders / kind), tmp_path / kind)
+        (folder / "model.onnx").unlink()
+        description = json.loads((folder / "model.json").read_text())
+        del description["onnx"]
+        (folder / "model.json").write_text(json.dumps(description))
+    options = {"n_frames": 4, "n_fragments": 3, "fragment_seconds": 0.8}
+    reports = [
+        detector.DeepfakeDetector(place / "picture", place / "voice").analyze(clips["good"], **options)
+        for place in (tmp_path, shipped_folders)
+    ]
+    for kind in ("picture", "voice"):
+        by_keras, by_onnx = (
+            np.array([score["p_fake"] for score in getattr(report, kind).scores]) for report in reports
+        )
+        assert len(by_keras) >= 3
+        assert np.ptp(by_keras) > 1e-3
+        np.testing.assert_allclose(by_onnx, by_keras, rtol=0, atol=1e-3)
+
+
+def test_the_detector_starts_at_once():
+    heavy = ("tensorflow", "keras", "pandas", "sklearn", "scipy", "librosa", "onnx")
+    modules = "dfutils.detector, dfutils.onnx_model, dfutils.faces, dfutils.crops, dfutils.video"
+    code = f"import sys, {modules}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_neither_tensorflow_nor_keras_is_imported(shipped_folders, clips):
+    code = f"""
+import json, sys
+from dfutils.detector import DeepfakeDetector
+judge = DeepfakeDetector({str(shipped_folders / "picture")!r}, {str(shipped_folders / "voice")!r})
+video = judge.analyze({str(clips["good"])!r}, n_frames=3)
+sound = judge.analyze({str(clips["sound only"])!r})
+used = [video.picture.used, video.voice.used, sound.voice.used]
+print(json.dumps([used, sorted({{name.split(".")[0] for name in sys.modules}})]))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    used, roots = json.loads(run.stdout)
+    assert min(used) >= 1
+    assert "onnxruntime" in roots
+    assert not {"tensorflow", "keras", "onnx", "h5py", "torch", "jax"} & set(roots)
+    assert run.stderr == ""
 
 
 def test_command_line_judges_the_good_and_reports_the_bad(model_folders, clips, tmp_path, capsys):
