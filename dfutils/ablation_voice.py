@@ -125,7 +125,7 @@ def train_variant(
     learning_rate: float = 1e-3,
     batch_size: int = 32,
     weights: str = "auto",
-    given_repeats: int = 5,
+    given_repeats: int = 12,
     clips_per_method: int = 40,
 ) -> dict:
     """Train one variant from the pretrained backbone, all weights, and score it; see `compare`."""
