@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -31,8 +30,15 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dfutils", description="Audio-visual deepfake detection.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     detect = commands.add_parser("detect", help="judge videos, pictures and sound files")
-    detect.add_argument("paths", nargs="+", metavar="PATH", help="a file; several may be given")
-    detect.add_argument("--json", metavar="FILE", help="write all findings there")
+    detect.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a file, a folder (searched with all in it) or a pattern"
+    )
+    detect.add_argument(
+        "--json", metavar="FILE", help="write all findings there; a second run goes on with those it finds"
+    )
+    detect.add_argument("--csv", metavar="FILE", help="write a table, one row per file")
+    detect.add_argument("--html", metavar="FILE", help="write one page to read, print and send")
+    detect.add_argument("--fresh", action="store_true", help="judge again what the JSON file has already")
     detect.add_argument("--frames", type=int, default=20, metavar="N", help="frames per video (20)")
     detect.add_argument("--fragments", type=int, default=5, metavar="N", help="fragments of sound (5)")
     detect.add_argument("--fragment-seconds", type=float, metavar="S", help="their length (as in training)")
@@ -62,36 +68,24 @@ def _detect(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from dfutils.detector import DeepfakeDetector
-    from dfutils.paths import atomic_path
+    from dfutils.judge_files import FileJudge
+    from dfutils.media_files import find_media
+    from dfutils.report import describe_findings
 
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     detector = DeepfakeDetector(options.picture_model, options.voice_model)
-    findings: list[dict] = []
-
-    def save() -> None:
-        if options.json:
-            with atomic_path(options.json) as temporary:
-                temporary.write_text(json.dumps(findings, indent=1, ensure_ascii=False) + "\n")
-
-    failed = 0
-    save()  # an unwritable place is said before the work, not after it
-    try:
-        for path in tqdm(options.paths, unit="file", disable=len(options.paths) < 2 or None):
-            try:
-                report = detector.analyze(path, options.frames, options.fragments, options.fragment_seconds)
-                findings.append(report.to_dict())
-                tqdm.write(str(report))
-            except InputError as error:
-                if error.subject != str(Path(path)):  # a wrong argument or no model: no file is to blame
-                    raise
-                failed += 1
-                unread = {"abstained": error.reason}
-                findings.append({"path": path, "error": error.reason, "picture": unread, "voice": unread})
-                tqdm.write(f"{path}\n  {error.reason}", file=sys.stderr)
-            if len(findings) % 20 == 0:
-                save()
-    finally:
-        save()
-    return 1 if failed else 0
+    files = find_media(options.paths)
+    how = (options.frames, options.fragments, options.fragment_seconds)
+    outputs = (options.json, options.csv, options.html)
+    with FileJudge(detector, files, *how, *outputs, fresh=options.fresh) as judge:
+        for path in tqdm(files, unit="file", disable=len(files) < 2 or None):
+            finding = judge.judge(path)
+            tqdm.write(describe_findings(finding), file=sys.stderr if finding.get("error") else sys.stdout)
+    if judge.n_known:
+        print(f"{judge.n_known} of {len(files)} were judged before (--fresh judges anew)", file=sys.stderr)
+    return 1 if any(finding.get("error") for finding in judge.findings) else 0
 
 
 def _study(options: argparse.Namespace) -> int:

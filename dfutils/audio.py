@@ -105,12 +105,18 @@ def peak_normalise(audio: np.ndarray) -> np.ndarray:
 
 def trim_silence(audio: np.ndarray, sr: int = SAMPLE_RATE_HZ, below_peak_db: float = 35.0) -> np.ndarray:
     """Cut leading and trailing parts quieter than the loudest frame by ``below_peak_db`` [dB]."""
+    start, end = find_voice(audio, below_peak_db)
+    return audio[start:end]
+
+
+def find_voice(audio: np.ndarray, below_peak_db: float = 35.0) -> tuple[int, int]:
+    """Return the first sample that `trim_silence` keeps, and the first one after those."""
     import librosa
 
-    trimmed, _ = librosa.effects.trim(
+    _, (start, end) = librosa.effects.trim(
         audio, top_db=below_peak_db, frame_length=min(512, audio.size), hop_length=160
     )
-    return trimmed
+    return int(start), int(end)
 
 
 def normalise_voice(

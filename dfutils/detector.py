@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from dfutils import paths
-from dfutils.descriptions import Bundle
-from dfutils.errors import InputError, ModelError, NoModelError
+from dfutils.audio import load_audio
+from dfutils.descriptions import DESCRIPTION_NAME, Bundle, read_description, sha256_of
+from dfutils.errors import AbstainError, InputError, ModelError, NoModelError
+from dfutils.faces import make_detector
+from dfutils.judge_picture import judge_picture
+from dfutils.judge_voice import judge_voice
+from dfutils.media_files import probe_media
 from dfutils.report import Judgement, Report
+from dfutils.video import check_file, read_frames
 
 MAX_AUDIO_SECONDS = 600.0
 
@@ -80,6 +87,18 @@ class DeepfakeDetector:
                 raise ModelError(error.subject, error.reason) from error
         return self._bundles[kind]
 
+    def fingerprint(self, kind: str) -> str | None:
+        """Return a hash of all that a model's judgements depend on, or None where there is no model.
+
+        It is that of ``model.json``, which holds the calibration and vouches for the weights.
+        """
+        try:
+            folder = self._folders[kind] or find_model(kind)
+        except NoModelError:
+            return None
+        read_description(folder)  # says what is wrong, where something is
+        return sha256_of(Path(folder) / DESCRIPTION_NAME)[:16]
+
     def analyze(
         self,
         path: str | os.PathLike,
@@ -103,7 +122,8 @@ class DeepfakeDetector:
         Returns
         -------
         Report
-            A part that cannot be judged abstains and says why.
+            A part that cannot be judged abstains and says why. How several persons in a picture make one
+            verdict: see `dfutils.judge_picture.judge_picture`.
 
         Raises
         ------
@@ -117,120 +137,54 @@ class DeepfakeDetector:
         _check_count("n_fragments", n_fragments)
         if fragment_seconds is not None and not 0.5 <= fragment_seconds <= 60:
             raise InputError("fragment_seconds", f"must lie in 0.5..60, got {fragment_seconds}")
-        from dfutils.video import check_file
-
         path = check_file(path)
-        picture, no_picture = _try(lambda: self._judge_picture(path, n_frames))
+        media = probe_media(path)
+        picture, no_picture = _try(lambda: self._judge_picture(path, n_frames, media.fps))
         voice, no_voice = _try(lambda: self._judge_voice(path, n_fragments, fragment_seconds))
-        if no_picture and no_voice and no_picture.no_model and no_voice.no_model:
-            raise no_picture.no_model
-        if no_picture and no_voice and not (no_picture.readable or no_voice.readable):
-            raise InputError(
-                path, f"neither picture nor sound can be read: {no_picture.abstained}; {no_voice.abstained}"
-            )
+        if no_picture and no_voice:
+            if all(isinstance(problem, NoModelError) for problem in (no_picture, no_voice)):
+                raise no_picture
+            if not any(isinstance(problem, _READABLE) for problem in (no_picture, no_voice)):
+                reasons = f"{no_picture.reason}; {no_voice.reason}"
+                raise InputError(path, f"neither picture nor sound can be read: {reasons}")
         models = {
             kind: {"sha256": bundle.sha256[:16], "trained_on": bundle.about.get("corpus", "unknown")}
             for kind, bundle in self._bundles.items()
             if (picture if kind == "picture" else voice) is not None
         }
-        return Report(str(path), picture or no_picture, voice or no_voice, models)
+        known = {name: value for name, value in asdict(media).items() if value is not None}
+        return Report(
+            str(path),
+            picture or Judgement(abstained=no_picture.reason),
+            voice or Judgement(abstained=no_voice.reason),
+            models,
+            known,
+        )
 
-    def _judge_picture(self, path: Path, n_frames: int) -> Judgement:
-        from dfutils.crops import CropGeometry, crop_face, resize_image
-        from dfutils.faces import make_detector
-        from dfutils.video import read_frames
-
+    def _judge_picture(self, path: Path, n_frames: int, fps: float | None) -> Judgement:
         frames = read_frames(path, n_frames)
         first = next(frames)  # raises if there is no picture, before the model is loaded
         bundle = self.bundle("picture")
-        inputs = bundle.inputs
-        name = inputs["detector"]
+        name = bundle.inputs["detector"]
         if name not in self._detectors:
-            self._detectors[name] = make_detector(name, min_confidence=inputs["min_confidence"])
-        geometry = CropGeometry(**inputs["geometry"])
-        images, indices, n_seen, too_small = [], [], 0, 0
-        for index, frame in _chain(first, frames):
-            n_seen += 1
-            faces = self._detectors[name].detect(frame)
-            if not faces:
-                continue
-            if faces[0].box[2] < inputs["min_face_px"]:
-                too_small += 1
-                continue
-            crop = crop_face(frame, faces[0].box, geometry)
-            images.append(resize_image(crop, bundle.config.size_hw).astype(np.float32))
-            indices.append(index)
-        if not images:
-            found = (
-                f"the largest face is under {inputs['min_face_px']} px wide" if too_small else "no face found"
-            )
-            return _Abstention.readable_because(f"{found} in {n_seen} frames")
-        logits = _logits(bundle.model, images, min(n_frames, 32))
-        if inputs.get("flip", False):
-            mirrored = [image[:, ::-1] for image in images]
-            logits = (logits + _logits(bundle.model, mirrored, min(n_frames, 32))) / 2
-        p_fake = bundle.calibration.p_fake(logits)
-        scores = [{"frame_index": int(i), "p_fake": float(p)} for i, p in zip(indices, p_fake)]
-        return Judgement.from_scores(scores, bundle.calibration.threshold, inputs.get("aggregation", "mean"))
+            self._detectors[name] = make_detector(name, min_confidence=bundle.inputs["min_confidence"])
+        return judge_picture(chain([first], frames), bundle, self._detectors[name], n_frames, fps)
 
     def _judge_voice(self, path: Path, n_fragments: int, seconds: float | None) -> Judgement:
-        from dfutils.audio import SAMPLE_RATE_HZ, load_audio, peak_normalise
-        from dfutils.voice_input import VoiceInput
-
         audio = load_audio(path, max_seconds=MAX_AUDIO_SECONDS)
-        bundle = self.bundle("voice")
-        inputs = bundle.inputs
-        voice_input = VoiceInput(**inputs["voice"])
-        windowed = replace(voice_input, seconds=seconds or voice_input.seconds or inputs["window_seconds"])
-        try:
-            windows = windowed.windows(windowed.prepare(audio), n_fragments)
-        except InputError as error:
-            return _Abstention.readable_because(f"too little sound to judge: it {error.reason}")
-        if not windows:
-            return _Abstention.readable_because("too little sound to judge: nothing in it is like speech")
-        images = [windowed.picture(peak_normalise(part)) for _, part in windows]
-        p_fake = bundle.calibration.p_fake(_logits(bundle.model, images, min(n_fragments, 32)))
-        times = [start / SAMPLE_RATE_HZ for start, _ in windows]
-        scores = [{"time_s": round(t, 2), "p_fake": float(p)} for t, p in zip(times, p_fake)]
-        return Judgement.from_scores(scores, bundle.calibration.threshold, inputs.get("aggregation", "mean"))
+        return judge_voice(audio, self.bundle("voice"), n_fragments, seconds)
 
 
-@dataclass
-class _Abstention(Judgement):
-    readable: bool = False
-    no_model: NoModelError | None = None
-
-    @classmethod
-    def readable_because(cls, reason: str) -> _Abstention:
-        return cls(abstained=reason, readable=True)
+_READABLE = (AbstainError, NoModelError)  # what is wrong is not the file
 
 
-def _try(judge: Callable[[], Judgement]) -> tuple[Judgement | None, _Abstention | None]:
+def _try(judge: Callable[[], Judgement]) -> tuple[Judgement | None, InputError | None]:
     try:
-        judgement = judge()
-    except NoModelError as error:
-        return None, _Abstention(abstained=error.reason, readable=True, no_model=error)
-    except ModelError:
-        raise
+        return judge(), None
     except InputError as error:
-        return None, _Abstention(abstained=error.reason)
-    return (None, judgement) if isinstance(judgement, _Abstention) else (judgement, None)
-
-
-def _logits(model, images: list[np.ndarray], batch_size: int) -> np.ndarray:
-    """Predict the margins of two logits, by an ONNX or a Keras model."""
-    n = len(images)
-    if hasattr(model, "predict_with_feature_map"):
-        logits = model.predict(np.stack(images))
-    else:  # in batches of one size: every new size would cost Keras seconds of tracing
-        padded = images + [images[-1]] * (-n % batch_size)
-        logits = model.predict(np.stack(padded), batch_size=batch_size, verbose=0)[:n]
-    return np.asarray(logits[:, 1], np.float64) - logits[:, 0]
-
-
-def _chain(first, rest):
-    yield first
-    yield from rest
+        if isinstance(error, ModelError) and not isinstance(error, NoModelError):
+            raise
+        return None, error
 
 
 def _check_count(name: str, value: int) -> None:

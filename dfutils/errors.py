@@ -34,6 +34,10 @@ class IntegrityError(InputError):
     """A file is not the one that was recorded (its sha256 differs, or a part is missing)."""
 
 
+class AbstainError(InputError):
+    """A file can be read, but its picture or its voice cannot be judged."""
+
+
 class ModelError(InputError):
     """There is no trained model to use, or it may not be used."""
 

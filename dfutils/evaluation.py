@@ -8,11 +8,13 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 from tqdm.auto import tqdm
 
 from dfutils.aggregation import aggregate_by_video
+from dfutils.asv_metrics import cllr, min_dcf, official_eer
 from dfutils.audio import load_audio, peak_normalise
-from dfutils.metrics import auc, evaluate
+from dfutils.metrics import auc, equal_error_rate, evaluate
 from dfutils.paths import atomic_path
 from dfutils.voice_input import VoiceInput
 
@@ -172,6 +174,42 @@ def per_method(scored: pd.DataFrame) -> pd.DataFrame:
             rows.append(
                 {"split": split, "method": method, "n_fake": len(fakes), "n_real": len(reals), "auc": value}
             )
+    return pd.DataFrame(rows)
+
+
+def countermeasure_metrics(scored: pd.DataFrame) -> pd.DataFrame:
+    """Summarise each split of scored voices in the terms of the ASVspoof challenges.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per split: ``split``, ``official_eer``, ``min_dcf``, ``cllr`` [bit] of the calibrated
+        scores, and over methods, each against all bona fide clips: ``macro_auc``, ``macro_eer``,
+        ``lowest_auc`` and the ``lowest_method``.
+    """
+    rows = []
+    for split, table in scored.groupby("split"):
+        labels = table["label"].to_numpy()
+        log_odds = logit(np.clip(table["p_fake"].to_numpy(), 1e-12, 1 - 1e-12))
+        methods = per_method(table).sort_values("auc")
+        reals = table[table["label"] == 0]
+        eers = [
+            equal_error_rate(both["label"], both["p_fake"])[0]
+            for _, fakes in table[table["label"] == 1].groupby("method")
+            for both in [pd.concat([reals, fakes])]
+        ]
+        rows.append(
+            {
+                "split": split,
+                "official_eer": official_eer(labels, log_odds)[0],
+                "min_dcf": min_dcf(labels, log_odds),
+                "cllr": cllr(labels, log_odds),
+                "macro_auc": float(methods["auc"].mean()),
+                "macro_eer": float(np.mean(eers)),
+                "lowest_auc": float(methods["auc"].iloc[0]),
+                "lowest_method": methods["method"].iloc[0],
+            }
+        )
     return pd.DataFrame(rows)
 
 

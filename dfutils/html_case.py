@@ -9,7 +9,7 @@ import numpy as np
 
 from dfutils.html_pieces import encode_image, overlay_heat_map, show_name, show_percent, show_time
 from dfutils.html_timeline import PARTS, render_timeline
-from dfutils.report import MANIPULATED
+from dfutils.report import MANIPULATED, say_who
 
 MAX_MOMENTS = 12
 CLOSE = 0.1  # to the threshold: another copy of the same clip may well fall on its other side
@@ -108,7 +108,7 @@ def _render_verdict(name: str, part: Mapping) -> str:
         lines.append(f"<p>Reason: {show_name(part['abstained'])}.</p>")
     else:
         key, one, many = _USED[name]
-        used = f"{part[key]} {one if part[key] == 1 else many} judged"
+        used = f"{part[key]} {one if part[key] == 1 else many} judged{show_name(say_who(part))}"
         lines.append(
             f"<p>Estimated probability of manipulation: {show_percent(part['p_fake'])}; from "
             f"{show_percent(part['threshold'])} on we say “manipulated”. {used}.</p>"
@@ -153,7 +153,7 @@ def _render_moments(case: Case) -> str:
         if moment.time_s is not None:
             words.append(show_time(moment.time_s, case.duration_s or moment.time_s))
         if moment.person is not None:
-            words.append(f"person {moment.person}")
+            words.append(show_name(f"person {moment.person}"))
         where = ", ".join(words)
         images = f'<img src="{encode_image(moment.image)}" alt="face{", " * bool(where)}{where}">'
         if moment.heat_map is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import unicodedata
 from html import escape
 
 import cv2
@@ -11,16 +10,12 @@ import numpy as np
 
 from dfutils.crops import resize_image
 from dfutils.errors import InputError
+from dfutils.names import spell_out
 
 
 def show_name(name: object) -> str:
-    """Escape text for HTML; spell out what is invisible, reverses writing, or is no character at all."""
-    hidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-    shown = (
-        char if unicodedata.category(char) not in hidden else char.encode("unicode_escape").decode()
-        for char in str(name)
-    )
-    return escape("".join(shown), quote=True)
+    """Escape text for HTML; what is invisible is spelled out (`dfutils.names`)."""
+    return escape(spell_out(name), quote=True)
 
 
 def encode_image(image: np.ndarray, max_side: int = 320) -> str:

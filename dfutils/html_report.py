@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,14 +61,31 @@ def render_report(cases: Sequence[Case], made_at: datetime | None = None) -> str
     InputError
         There is no case, or a picture is not uint8 RGB.
     """
-    if not cases:
+    sections = [render_case(case, number, len(cases)) for number, case in enumerate(cases, start=1)]
+    return assemble_page([case.findings for case in cases], sections, made_at)
+
+
+def assemble_page(
+    findings: Sequence[Mapping], sections: Sequence[str], made_at: datetime | None = None
+) -> str:
+    """Make the page of sections that are rendered already, as many files need it; see `render_report`.
+
+    Parameters
+    ----------
+    findings : sequence of Mapping
+        As in `dfutils.html_case.Case`.
+    sections : sequence of str
+        What `dfutils.html_case.render_case` gave for each.
+    made_at : datetime.datetime, optional
+        Now, in UTC, by default.
+    """
+    if not findings:
         raise InputError("report", "there are no findings to show")
     made_at = made_at or datetime.now(UTC)
     style = (ASSETS / "report.css").read_text(encoding="utf-8")
-    title = f"Findings on {len(cases)} files"
-    if len(cases) == 1:
-        title = f"Findings on {show_name(Path(cases[0].findings['path']).name)}"
-    sections = [render_case(case, number, len(cases)) for number, case in enumerate(cases, start=1)]
+    title = f"Findings on {len(findings)} files"
+    if len(findings) == 1:
+        title = f"Findings on {show_name(Path(findings[0]['path']).name)}"
     limits = "".join(f"<p>{paragraph}</p>" for paragraph in LIMITS)
     return "\n".join(
         [
@@ -80,21 +97,21 @@ def render_report(cases: Sequence[Case], made_at: datetime | None = None) -> str
             f'<header><h1>{title}</h1><p class="soft">Made on {made_at:%Y-%m-%d, %H:%M %Z} by dfutils '
             f'{__version__}, a research tool. <a href="#limits">What it cannot do</a> stands at the end.</p>',
             "</header>",
-            *([_render_index(cases)] if len(cases) > 1 else []),
+            *([_render_index(findings)] if len(findings) > 1 else []),
             *sections,
             f'<footer id="limits"><h2>What this report cannot tell</h2>{limits}</footer>\n</body></html>\n',
         ]
     )
 
 
-def _render_index(cases: Sequence[Case]) -> str:
+def _render_index(findings: Sequence[Mapping]) -> str:
     rows = []
-    for number, case in enumerate(cases, start=1):
-        name = f'<a href="#file-{number}">{show_name(Path(case.findings["path"]).name)}</a>'
-        if case.findings.get("error"):
+    for number, finding in enumerate(findings, start=1):
+        name = f'<a href="#file-{number}">{show_name(Path(finding["path"]).name)}</a>'
+        if finding.get("error"):
             rows.append(f'<tr><td>{name}</td><td colspan="2">! not judged</td></tr>')
             continue
-        words = "".join(f"<td>{say_verdict(case.findings[part])[1]}</td>" for part in PARTS)
+        words = "".join(f"<td>{say_verdict(finding[part])[1]}</td>" for part in PARTS)
         rows.append(f"<tr><td>{name}</td>{words}</tr>")
     head = "".join(f"<th>{part.capitalize()}</th>" for part in PARTS)
     return f"<table><tr><th>File</th>{head}</tr>{''.join(rows)}</table>"

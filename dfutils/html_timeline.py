@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from dfutils.html_pieces import show_percent, show_time
+from dfutils.html_pieces import show_name, show_percent, show_time
 
 PARTS = ("picture", "voice")
 PANEL_PX, BOTTOM_PX = 96, 20
@@ -47,7 +47,7 @@ def render_timeline(findings: Mapping, duration_s: float | None, fps: float | No
             who = name.capitalize() + (f", person {person}" if person is not None else "")
             key = f"hatch-{number}-{len(panels)}"
             panels.append(
-                f'<p>{who} <span class="soft">(threshold {show_percent(threshold)})</span></p>'
+                f'<p>{show_name(who)} <span class="soft">(threshold {show_percent(threshold)})</span></p>'
                 + draw_panel(who, times_s, p_fake, threshold, duration_s, gaps, key, ends_s)
             )
         if len(persons) > MAX_PANELS:

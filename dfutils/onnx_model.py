@@ -64,6 +64,7 @@ class OnnxModel:
     config : dict
         The ``dfutils.models.ModelConfig`` that the model was built with, as plain values.
     sha256 : str
+    path : pathlib.Path
 
     Raises
     ------
@@ -87,7 +88,7 @@ class OnnxModel:
             self.config = json.loads(session.get_modelmeta().custom_metadata_map["config"])
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise IntegrityError(path, f"is no model of this project ({error})") from error
-        self.sha256, self.size_hw = sha256, (height, width)
+        self.path, self.sha256, self.size_hw = Path(path), sha256, (height, width)
         self._session = session
 
     def predict(self, images: np.ndarray, batch_size: int = 8) -> np.ndarray:

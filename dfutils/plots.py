@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from dfutils import asv_metrics
 from dfutils.metrics import auc, validate_scores
 
 # Okabe and Ito's colours, distinct for colour-blind readers; fakes are also hatched or dashed
@@ -155,6 +156,27 @@ def roc(axes, curves: dict[str, tuple[np.ndarray, np.ndarray]]):
     axes.set_ylabel("detection rate (fakes called fake)")
     axes.set_aspect("equal")
     axes.legend(loc="lower right", fontsize=8)
+    return axes
+
+
+def det(axes, curves: dict[str, tuple[np.ndarray, np.ndarray]]):
+    """Draw detection error trade-offs on normal-deviate axes, with the line of equal errors.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    curves : dict
+        Name to (labels, scores); see `roc`.
+    """
+    for (name, (labels, scores)), colour in zip(curves.items(), COLOURS):
+        accepted, rejected, _ = asv_metrics.det_curve(labels, scores)
+        eer, _ = asv_metrics.official_eer(labels, scores)
+        axes.plot(accepted, rejected, color=colour, label=f"{name}, official EER {eer:.3f}")
+    asv_metrics.set_probit_axes(axes)
+    axes.plot([0.001, 0.6], [0.001, 0.6], color="0.6", lw=0.8, ls=":")
+    axes.set_xlabel("fakes accepted")
+    axes.set_ylabel("reals called fake")
+    axes.legend(loc="upper right", fontsize=8)
     return axes
 
 

@@ -161,8 +161,6 @@ class FaceTracker:
         return [replace(track, person=person) for person, track in enumerate(tracks, start=1)]
 
     def _assign(self, sightings: list[Sighting], looks: np.ndarray, scene: np.ndarray) -> list[_Open | None]:
-        from scipy.optimize import linear_sum_assignment
-
         # one more column per face: the cost of being somebody new
         costs = np.full((len(sightings), len(self._open) + len(sightings)), GATE)
         boxes = np.array([sighting.face.box for sighting in sightings])
@@ -173,7 +171,12 @@ class FaceTracker:
             trust = 0.5 * same_scene * (0.4 + 0.6 * 0.5 ** (gap_s / HALF_LIFE_S))
             unlike = difference(np.stack(track.looks)[:, None], looks[None]).min(axis=0) / FAR_LOOKS
             costs[:, column] = trust * place_cost(np.array(last.face.box), boxes) + (1 - trust) * unlike
-        _, columns = linear_sum_assignment(costs)
+        if len(sightings) == 1:  # and scipy, which takes long to import, is not needed
+            columns = [int(costs.argmin())]
+        else:
+            from scipy.optimize import linear_sum_assignment
+
+            _, columns = linear_sum_assignment(costs)
         return [self._open[column] if column < len(self._open) else None for column in columns]
 
 
@@ -200,17 +203,19 @@ def place_cost(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return 0.4 * (1 - overlap) + 0.4 * np.minimum(distance / 2, 1) + 0.2 * np.minimum(growth, 1)
 
 
-def share_frames(tracks: Iterable[Track], n_crops: int, min_frames: int = 2) -> list[int]:
+def share_frames(tracks: Iterable[Track], n_crops: int, min_frames: int = 2, at_least: int = 1) -> list[int]:
     """Share out how many crops of each person are judged, in proportion to the length of the tracks.
 
     Parameters
     ----------
     tracks : iterable of Track
     n_crops : int
-        In all. Every person who counts gets at least one, even where that makes more.
+        In all; more where ``at_least`` makes it so.
     min_frames : int
         A person counts who is seen in so many frames, so that a single false detection does not;
         where nobody is, everybody counts.
+    at_least : int
+        Crops of every person who counts, where there are so many.
 
     Returns
     -------
@@ -225,13 +230,13 @@ def share_frames(tracks: Iterable[Track], n_crops: int, min_frames: int = 2) -> 
     >>> share_frames(tracks, 9)
     [6, 3, 0]
     """
-    for name, value in (("n_crops", n_crops), ("min_frames", min_frames)):
+    for name, value in (("n_crops", n_crops), ("min_frames", min_frames), ("at_least", at_least)):
         if value < 1:
             raise InputError(name, f"must be at least 1, got {value}")
     lengths = np.array([len(track) for track in tracks], int)
     if (lengths >= min_frames).any():
         lengths = np.where(lengths >= min_frames, lengths, 0)
-    shares = np.minimum(lengths, 1)
+    shares = np.minimum(lengths, at_least)
     for _ in range(min(n_crops, int(lengths.sum())) - int(shares.sum())):
         shares[np.argmax(lengths / (shares + 0.5) * (shares < lengths))] += 1  # Sainte-Laguë
     return shares.tolist()

@@ -31,9 +31,11 @@ def check_file(path: str | os.PathLike) -> Path:
     Raises
     ------
     InputError
-        Missing, a folder, empty or unreadable.
+        Missing, a folder, empty or unreadable, or its name is no text.
     """
     path = Path(path)
+    if any("\ud800" <= char <= "\udfff" for char in str(path)):
+        raise InputError(path, "has a name that is not UTF-8; rename it")  # OpenCV would crash on it
     if not path.exists():
         raise InputError(path, "does not exist")
     if not path.is_file():

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from dfutils import InputError, ModelError, detector
+from dfutils import InputError, ModelError, detector, judge_picture
 from dfutils.__main__ import main
 from dfutils.bundles import Bundle, load_bundle, save_bundle
 from dfutils.calibration import Calibration
@@ -126,6 +126,8 @@ def test_both_parts_of_a_clip_are_judged(judge, clips, name):
         assert report[part][unit] == len(report[part]["scores"]) >= 1
     assert report["picture"]["frames_used"] == 4
     assert set(report["models"]) == {"picture", "voice"}
+    assert report["schema"] == 1
+    assert report["media"] == {"duration_s": pytest.approx(3, abs=0.2), "fps": 25.0}
     json.dumps(report)
 
 
@@ -138,7 +140,7 @@ def test_a_mirrored_clip_gets_the_same_score_where_the_model_flips(model_folders
         write_image(tmp_path / name, picture)
     bundle = load_bundle(model_folders / "picture")
     scores = {}
-    monkeypatch.setattr(detector, "_logits", _left_minus_right)
+    monkeypatch.setattr(judge_picture, "predict_margins", _left_minus_right)
     for flip in (True, False):
         bundle.inputs = {**INPUTS["picture"], "flip": flip, "aggregation": "mean-logit"}
         folder = save_bundle(bundle, tmp_path / f"flip {flip}")
@@ -252,7 +254,7 @@ def test_keras_judges_as_onnx_does_where_there_is_no_onnx(shipped_folders, clips
 
 def test_the_detector_starts_at_once():
     heavy = ("tensorflow", "keras", "pandas", "sklearn", "scipy", "librosa", "onnx")
-    modules = "dfutils.detector, dfutils.onnx_model, dfutils.faces, dfutils.crops, dfutils.video"
+    modules = "dfutils.detector, dfutils.onnx_model, dfutils.judge_files, dfutils.heat_map, dfutils.video"
     code = f"import sys, {modules}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

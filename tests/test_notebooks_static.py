@@ -18,8 +18,8 @@ def cells(path, kind="code"):
     return [cell | {"text": "".join(cell["source"])} for cell in found if cell["cell_type"] == kind]
 
 
-def test_all_eight_are_there():
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07", "De"]
+def test_all_nine_are_there():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07", "08", "De"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
