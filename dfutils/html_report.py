@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from dfutils.html_pieces import show_name
 from dfutils.html_timeline import PARTS
 from dfutils.paths import ASSETS, atomic_path
 
-__all__ = ["LIMITS", "Case", "Moment", "render_report", "write_report"]
+__all__ = ["LIMITS", "Case", "Moment", "frame_report", "render_report", "write_report"]
 
 # no source is allowed but what stands in the file: a browser then asks for nothing, whatever a name holds
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -63,6 +64,15 @@ def render_report(cases: Sequence[Case], made_at: datetime | None = None) -> str
     """
     sections = [render_case(case, number, len(cases)) for number, case in enumerate(cases, start=1)]
     return assemble_page([case.findings for case in cases], sections, made_at)
+
+
+def frame_report(cases: Sequence[Case], height_px: int = 900) -> str:
+    """Put the page of `render_report` into a frame, so that a notebook's styles and its own stay apart."""
+    page = html.escape(render_report(cases), quote=True)
+    return (
+        f'<iframe sandbox title="findings" srcdoc="{page}" width="100%" height="{height_px}" '
+        'style="border: 1px solid #999"></iframe>'
+    )
 
 
 def assemble_page(

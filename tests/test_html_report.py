@@ -15,7 +15,7 @@ import dfutils.html_pieces
 import dfutils.html_timeline
 from dfutils import InputError
 from dfutils.html_pieces import encode_image, overlay_heat_map, show_name, show_percent, show_time
-from dfutils.html_report import Case, Moment, render_report, write_report
+from dfutils.html_report import Case, Moment, frame_report, render_report, write_report
 from dfutils.html_timeline import draw_panel, find_gaps, find_ticks
 from dfutils.paths import ASSETS
 from dfutils.report import Judgement, Report
@@ -159,6 +159,17 @@ def test_the_file_is_written_whole(tmp_path):
     path = write_report(tmp_path / "new" / "report.html", [case("caf\udce9 \u202e.mp4")], WHEN)
     assert path.read_text("utf-8") == render_report([case("caf\udce9 \u202e.mp4")], WHEN)
     assert [item.name for item in path.parent.iterdir()] == ["report.html"]
+
+
+def test_in_a_notebook_the_page_stands_in_a_frame_without_scripts():
+    names = case('"><script>x</script>.mp4')
+    frame = Page(frame_report([names]))
+    ((tag, attributes),) = frame.tags
+    assert tag == "iframe"
+    assert attributes["sandbox"] is None
+    assert "<script" not in frame_report([names])
+    Page(attributes["srcdoc"])
+    assert attributes["srcdoc"].startswith("<!DOCTYPE html>")
 
 
 def test_no_findings():
