@@ -29,7 +29,7 @@ lock: .venv/ready  ## compile requirements.txt from pyproject.toml
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.txt
 
 notebooks-strip: .venv/ready  ## take outputs and run data out of the notebooks
-	$(BIN)/nbstripout --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+	$(BIN)/nbstripout --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb notebooks/checks/*.ipynb
 
 clean:  ## remove all that `make study` made (not the environment)
 	rm -rf data/work reports/study-*

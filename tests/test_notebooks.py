@@ -89,3 +89,11 @@ def test_the_detector_judges_the_example_clips(run, capsys, tmp_path):
     judged = json.loads(out.read_text())
     assert judged[0]["picture"]["p_fake"] < judged[1]["picture"]["p_fake"]
     assert all(entry["voice"]["fragments_used"] >= 1 for entry in judged)
+
+
+def test_the_check_of_the_metrics_passes(tmp_path):
+    """It holds our metrics against the official values, and raises where they differ."""
+    import papermill
+
+    path = PROJECT_ROOT / "notebooks" / "checks" / "metrics.ipynb"
+    papermill.execute_notebook(path, tmp_path / "executed.ipynb", kernel_name="python3", progress_bar=False)
