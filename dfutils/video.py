@@ -14,6 +14,7 @@ from dfutils.errors import InputError
 from dfutils.paths import atomic_path
 
 SAMPLINGS = ("even", "random")
+STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,10 @@ def _open(path: str | os.PathLike) -> cv2.VideoCapture:
 
 def _grab(path: str | os.PathLike, wanted: set[int] | None) -> Iterator[tuple[int, np.ndarray | None]]:
     """Yield every frame's number, with the picture where it is wanted; stop after the last wanted one."""
+    still = _read_still(path)
+    if still is not None:
+        yield 0, still if wanted is not None and 0 in wanted else None
+        return
     last = max(wanted, default=-1) if wanted is not None else None
     capture = _open(path)
     try:
@@ -194,6 +199,16 @@ def _grab(path: str | os.PathLike, wanted: set[int] | None) -> Iterator[tuple[in
             index += 1
     finally:
         capture.release()
+
+
+def _read_still(path: str | os.PathLike) -> np.ndarray | None:
+    """Read a picture as a photograph is to be seen, turned as its camera noted; None if it is none."""
+    if Path(path).suffix.lower() not in STILL_SUFFIXES:
+        return None
+    try:
+        return read_image(path)
+    except (InputError, cv2.error):  # perhaps a video with a wrong name
+        return None
 
 
 def _read_image_folder(folder: Path, n: int, sampling: str, seed: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -222,3 +222,27 @@ def test_frames_that_are_there_but_do_not_decode_are_reported(video, monkeypatch
     monkeypatch.setattr("dfutils.video._grab", lambda path, wanted: ((index, None) for index in range(5)))
     with pytest.raises(InputError, match=r"thirty\.mp4.*not one frame of this video can be decoded"):
         list(read_frames(video, 3))
+
+
+def test_photographs_are_turned_as_the_camera_noted(tmp_path):
+    from PIL import Image
+
+    upright = np.zeros((60, 40, 3), np.uint8)
+    upright[:20, :, 0] = 255  # red above
+    path = tmp_path / "phone.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side: to be turned by 90 degrees clockwise
+    Image.fromarray(np.rot90(upright).copy()).save(path, exif=exif, quality=95)
+    ((index, frame),) = read_frames(path, 5)
+    assert index == 0
+    assert frame.shape == upright.shape
+    assert np.abs(frame.astype(int) - upright).mean() < 5
+    ((_, again),) = read_frames_at(path, [0])
+    np.testing.assert_array_equal(frame, again)
+
+
+def test_a_video_that_is_called_a_picture_is_still_read(tmp_path):
+    frames = [np.full((48, 64, 3), 30 * k, np.uint8) for k in range(6)]
+    source = write_video(tmp_path / "clip.mp4", frames)
+    path = source.rename(tmp_path / "clip.png")
+    assert len(list(read_frames(path, 3))) == 3
