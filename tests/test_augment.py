@@ -281,9 +281,22 @@ def test_global_random_state_survives_an_error(augment):
 
 
 def test_evaluation_only_normalises_the_peak(speech):
-    assert VOICE_PIPELINES == ("none", "thesis")
+    assert VOICE_PIPELINES == ("none", "thesis", "channel")
     result = VoiceAugmentation("none")(speech, 16_000, 4)
     np.testing.assert_allclose(result, speech / np.abs(speech).max(), atol=1e-6)
+
+
+def test_a_channel_is_seeded_keeps_the_length_and_ends_as_clips_do(speech):
+    augment = VoiceAugmentation("channel")
+    one, again, other = (augment(speech, 16_000, seed) for seed in (3, 3, 5))
+    np.testing.assert_array_equal(one, again)
+    assert one.shape == other.shape == speech.shape
+    assert one.dtype == np.float32
+    assert np.abs(one).max() == pytest.approx(1)
+    assert not np.allclose(one, other, atol=0.01)
+    spectrum = np.abs(np.fft.rfft(one)) ** 2
+    hz = np.fft.rfftfreq(one.size, 1 / 16_000)
+    assert spectrum[hz > 7600].mean() < 0.01 * spectrum[(hz > 200) & (hz < 3000)].mean()
 
 
 def test_silence_stays_silent():
