@@ -8,12 +8,12 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 from tqdm.auto import tqdm
 
 from dfutils.aggregation import aggregate_by_video
 from dfutils.asv_metrics import cllr, min_dcf, official_eer
 from dfutils.audio import load_audio, peak_normalise
+from dfutils.calibration import Calibration
 from dfutils.metrics import auc, equal_error_rate, evaluate
 from dfutils.paths import atomic_path
 from dfutils.voice_input import VoiceInput
@@ -177,8 +177,15 @@ def per_method(scored: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def countermeasure_metrics(scored: pd.DataFrame) -> pd.DataFrame:
+def countermeasure_metrics(scored: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
     """Summarise each split of scored voices in the terms of the ASVspoof challenges.
+
+    Parameters
+    ----------
+    scored : pandas.DataFrame
+        From `score`.
+    calibration : dfutils.calibration.Calibration
+        Of the model: the log odds come from its logits, because a ``p_fake`` of 1.0 has none, and ties.
 
     Returns
     -------
@@ -190,11 +197,11 @@ def countermeasure_metrics(scored: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for split, table in scored.groupby("split"):
         labels = table["label"].to_numpy()
-        log_odds = logit(np.clip(table["p_fake"].to_numpy(), 1e-12, 1 - 1e-12))
-        methods = per_method(table).sort_values("auc")
+        log_odds = calibration.slope * table["logit"].to_numpy() + calibration.intercept
+        methods = per_method(table.assign(p_fake=log_odds)).sort_values("auc")
         reals = table[table["label"] == 0]
         eers = [
-            equal_error_rate(both["label"], both["p_fake"])[0]
+            equal_error_rate(both["label"], both["logit"])[0]
             for _, fakes in table[table["label"] == 1].groupby("method")
             for both in [pd.concat([reals, fakes])]
         ]

@@ -6,6 +6,7 @@ import pytest
 
 from dfutils.asv_metrics import cllr, official_eer
 from dfutils.audio import load_audio, normalise_voice, peak_normalise, write_flac
+from dfutils.calibration import Calibration
 from dfutils.evaluation import countermeasure_metrics, predict_voices
 from dfutils.voice_input import VoiceInput
 
@@ -53,13 +54,14 @@ def test_voices_are_summarised_per_split_and_over_methods():
     for split, shift in (("val", 2.0), ("unseen", 0.5)):
         for method, n, mean in (("none", 200, 0), ("a", 50, shift), ("b", 150, 2 * shift)):
             for value in generator.normal(mean, 1, n):
-                rows.append((split, method, int(method != "none"), 1 / (1 + np.exp(-value + shift))))
-    table = pd.DataFrame(rows, columns=["split", "method", "label", "p_fake"])
-    found = countermeasure_metrics(table).set_index("split")
+                rows.append((split, method, int(method != "none"), value))
+    table = pd.DataFrame(rows, columns=["split", "method", "label", "logit"])
+    calibration = Calibration(slope=50.0, intercept=-20.0)  # so steep that most probabilities are 0.0 or 1.0
+    table["p_fake"] = calibration.p_fake(table["logit"])
+    found = countermeasure_metrics(table, calibration).set_index("split")
     for split, part in table.groupby("split"):
-        assert found.loc[split, "official_eer"] == official_eer(part["label"], part["p_fake"])[0]
-        log_odds = np.log(part["p_fake"] / (1 - part["p_fake"]))
-        assert found.loc[split, "cllr"] == pytest.approx(cllr(part["label"], log_odds))
+        assert found.loc[split, "official_eer"] == official_eer(part["label"], part["logit"])[0]
+        assert found.loc[split, "cllr"] == pytest.approx(cllr(part["label"], 50 * part["logit"] - 20))
         assert found.loc[split, "lowest_method"] == "a"
         assert found.loc[split, "lowest_auc"] < found.loc[split, "macro_auc"]
     assert found.loc["val", "macro_eer"] < found.loc["unseen", "macro_eer"] < 0.5
