@@ -168,15 +168,15 @@ def det(axes, curves: dict[str, tuple[np.ndarray, np.ndarray]]):
     curves : dict
         Name to (labels, scores); see `roc`.
     """
-    for (name, (labels, scores)), colour in zip(curves.items(), COLOURS):
+    for (name, (labels, scores)), colour, style in zip(curves.items(), COLOURS, ("-", "--", "-.", ":")):
         accepted, rejected, _ = asv_metrics.det_curve(labels, scores)
         eer, _ = asv_metrics.official_eer(labels, scores)
-        axes.plot(accepted, rejected, color=colour, label=f"{name}, official EER {eer:.3f}")
+        axes.plot(accepted, rejected, style, color=colour, label=f"{name}, official EER {eer:.3f}")
     asv_metrics.set_probit_axes(axes)
     axes.plot([0.001, 0.6], [0.001, 0.6], color="0.6", lw=0.8, ls=":")
     axes.set_xlabel("fakes accepted")
     axes.set_ylabel("reals called fake")
-    axes.legend(loc="upper right", fontsize=8)
+    axes.legend(loc="best", fontsize=8)
     return axes
 
 
