@@ -241,7 +241,7 @@ def set_probit_axes(axes, low: float = 0.001, high: float = 0.6) -> None:
     def probit(rate):
         return ndtri(np.clip(rate, low / 10, 1 - (1 - high) / 10))
 
-    ticks = [t for t in (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8) if low <= t <= high]
+    ticks = [t for t in (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8) if low <= t <= high]
     for axis, name in ((axes.xaxis, "x"), (axes.yaxis, "y")):
         getattr(axes, f"set_{name}scale")("function", functions=(probit, ndtr))
         getattr(axes, f"set_{name}lim")(low, high)
