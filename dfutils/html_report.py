@@ -70,8 +70,8 @@ def frame_report(cases: Sequence[Case], height_px: int = 900) -> str:
     """Put the page of `render_report` into a frame, so that a notebook's styles and its own stay apart."""
     page = html.escape(render_report(cases), quote=True)
     return (
-        f'<iframe sandbox title="findings" srcdoc="{page}" width="100%" height="{height_px}" '
-        'style="border: 1px solid #999"></iframe>'
+        f'<div><iframe sandbox title="findings" srcdoc="{page}" height="{height_px}" '
+        'style="width: 100%; box-sizing: border-box; border: 1px solid #999"></iframe></div>'
     )
 
 

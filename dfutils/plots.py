@@ -217,35 +217,3 @@ def cepstrogram(axes, features: np.ndarray, title: str, hop_ms: float = 10.0):
     axes.set_ylabel("coefficient")
     axes.figure.colorbar(picture, ax=axes)
     return axes
-
-
-def scores_over_time(axes, scores: Sequence[dict], threshold: float, name: str):
-    """Draw the detector's scores of single frames or fragments, and the border between the verdicts.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-    scores : sequence of dict
-        ``p_fake`` with ``time_s`` or ``frame_index``; see `dfutils.report.Judgement`.
-    threshold : float
-    name : str
-        "picture" or "voice".
-    """
-    unit = "time_s" if "time_s" in scores[0] else "frame_index"
-    places = [score[unit] for score in scores]
-    values = [score["p_fake"] for score in scores]
-    for colour, marker, word, chosen in (
-        (FAKE_COLOUR, "^", "manipulated", [v >= threshold for v in values]),
-        (REAL_COLOUR, "o", "pristine", [v < threshold for v in values]),
-    ):
-        points = [(x, y) for x, y, keep in zip(places, values, chosen) if keep]
-        if points:
-            axes.scatter(*zip(*points), color=colour, marker=marker, label=f"looks {word}")
-    axes.axhline(threshold, color="black", ls=":", lw=1)
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_xlim(-0.03 * max(*places, 1), 1.03 * max(*places, 1))
-    axes.set_xlabel("time [s]" if unit == "time_s" else "frame")
-    axes.set_ylabel("p_fake")
-    axes.set_title(name)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return axes

@@ -164,7 +164,7 @@ def test_the_file_is_written_whole(tmp_path):
 def test_in_a_notebook_the_page_stands_in_a_frame_without_scripts():
     names = case('"><script>x</script>.mp4')
     frame = Page(frame_report([names]))
-    ((tag, attributes),) = frame.tags
+    ((_, _), (tag, attributes)) = frame.tags
     assert tag == "iframe"
     assert attributes["sandbox"] is None
     assert "<script" not in frame_report([names])
