@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,7 @@ def compare(
     folder: str | os.PathLike,
     variants: tuple[VoiceVariant, ...] = VARIANTS,
     seeds: Sequence[int] = (42,),
+    channel: dict | None = None,
     **budget,
 ) -> pd.DataFrame:
     """Train each variant with each seed; results that exist are taken up.
@@ -90,6 +92,9 @@ def compare(
         Gets one JSON file per variant and seed.
     variants : tuple of VoiceVariant
     seeds : sequence of int
+    channel : dict, optional
+        ``impulse_responses``, ``noises`` and ``strength`` that the views were made with, for the
+        variants that do not read views: all hear the same channels.
     **budget
         See `train_variant`; the same for all.
 
@@ -104,10 +109,11 @@ def compare(
     for seed in seeds:
         for variant in variants:
             settings = {"variant": asdict(variant), "held_out": HELD_OUT, "seed": seed, **budget}
+            settings |= {"views": Path(views).name, "channel": channel}
             run = training.run_folder(folder, "voice-ablation", train, validation, **settings)
             result = take_up(
                 run.with_suffix(".json"),
-                lambda: train_variant(variant, train, validation, views, seed, **budget),  # noqa: B023
+                lambda: train_variant(variant, train, validation, views, seed, channel, **budget),  # noqa: B023
             )
             rows.append({"variant": variant.name, "seed": seed, **result})
             print(f"{variant.name}, seed {seed}: {result['held_out_auc']:.3f}")
@@ -120,6 +126,7 @@ def train_variant(
     validation: pd.DataFrame,
     views: str | os.PathLike,
     seed: int,
+    channel: dict | None = None,
     epochs: int = 3,
     samples_per_epoch: int = 4000,
     learning_rate: float = 1e-3,
@@ -150,7 +157,13 @@ def train_variant(
         clean = 0.25 if variant.channels else 1.0
         data = ViewSequence(learnt, views, variant.voice_input, clean_share=clean, **options)
     else:
-        data = LfccSequence(learnt, variant.voice_input, "channel" if variant.channels else "none", **options)
+        data = LfccSequence(
+            learnt,
+            variant.voice_input,
+            "channel" if variant.channels else "none",
+            **(channel or {}),
+            **options,
+        )
     schedule = models.warm_up_and_cosine(learning_rate, epochs * len(data))
     models.compile_model(model, replace(config, scale=10.0), schedule, "adamw")
     model.fit(data, epochs=epochs, verbose=0, shuffle=False)

@@ -31,6 +31,8 @@ class VoiceAugmentation:
         Folder of room responses; None leaves that step out ("thesis") or makes some ("channel").
     noises : str, os.PathLike or None
         Folder of noises, for "channel"; None makes some.
+    strength : float
+        0..1, of "channel".
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class VoiceAugmentation:
         name: str = "thesis",
         impulse_responses: str | os.PathLike | None = None,
         noises: str | os.PathLike | None = None,
+        strength: float = 1.0,
     ):
         if name not in VOICE_PIPELINES:
             raise InputError("augmentation", f"must be one of {VOICE_PIPELINES}, got {name!r}")
@@ -58,7 +61,9 @@ class VoiceAugmentation:
                 A.PitchShift(p=0.3),
             ]
         self.name = name
-        self._channel = ChannelAugmentation(impulse_responses, noises) if name == "channel" else None
+        self._channel = (
+            ChannelAugmentation(impulse_responses, noises, strength) if name == "channel" else None
+        )
         self._pipeline = A.Compose(steps) if steps else None
 
     def __call__(self, audio: np.ndarray, sr: int, seed: int) -> np.ndarray:

@@ -108,8 +108,8 @@ class LfccSequence(ManifestSequence):
     augmentation : str
         Of the waveform, one of `dfutils.augment_voice.VOICE_PIPELINES`; all but ``"none"`` also mask
         the features.
-    impulse_responses, noises : str, os.PathLike or None
-        Folders of room responses and of noises.
+    impulse_responses, noises, strength
+        Folders of room responses and of noises; see `dfutils.augment_voice.VoiceAugmentation`.
     **options
         See `ManifestSequence`.
     """
@@ -121,11 +121,12 @@ class LfccSequence(ManifestSequence):
         augmentation: str = "none",
         impulse_responses: str | os.PathLike | None = None,
         noises: str | os.PathLike | None = None,
+        strength: float = 1.0,
         **options,
     ):
         super().__init__(manifest, **options)
         self.voice_input = voice_input or VoiceInput()
-        self.augment = VoiceAugmentation(augmentation, impulse_responses, noises)
+        self.augment = VoiceAugmentation(augmentation, impulse_responses, noises, strength)
 
     def load(self, row: int, seed: int) -> np.ndarray:
         """Read and augment one clip, compute its picture; shape=(height, width, 3), float32."""

@@ -12,8 +12,9 @@ from tqdm.auto import tqdm
 
 from dfutils.aggregation import aggregate_by_video
 from dfutils.asv_metrics import cllr, min_dcf, official_eer
-from dfutils.audio import load_audio, peak_normalise
+from dfutils.audio import load_audio
 from dfutils.calibration import Calibration
+from dfutils.margins import predict_margins
 from dfutils.metrics import auc, equal_error_rate, evaluate
 from dfutils.paths import atomic_path
 from dfutils.voice_input import VoiceInput
@@ -94,7 +95,7 @@ def predict_voices(
 
     Parameters
     ----------
-    model : keras.Model
+    model : keras.Model or dfutils.onnx_model.OnnxModel
     clips : pandas.DataFrame
         Manifest of clips as notebook 02 leaves them.
     voice_input : VoiceInput
@@ -115,21 +116,17 @@ def predict_voices(
         for first in range(0, len(paths), batch_size):
             some = paths[first : first + batch_size]
             groups = parallel(joblib.delayed(_window_pictures)(path, voice_input, n_windows) for path in some)
-            pictures = np.concatenate(groups)
-            # always the same number, or Keras would trace its graph anew
-            padding = batch_size * n_windows - len(pictures)
-            logits = model.predict(np.pad(pictures, ((0, padding), *[(0, 0)] * 3)), batch_size, verbose=0)
-            margin = np.asarray(logits[:, 1], np.float64) - logits[:, 0]
+            found = predict_margins(model, [picture for group in groups for picture in group], batch_size)
             ends = np.cumsum([len(group) for group in groups])
-            margins += [part.mean() for part in np.split(margin[: len(pictures)], ends[:-1])]
+            margins += [part.mean() for part in np.split(found, ends[:-1])]
             bar.update(len(some))
     return np.array(margins)
 
 
-def _window_pictures(path: str, voice_input: VoiceInput, n_windows: int) -> np.ndarray:
+def _window_pictures(path: str, voice_input: VoiceInput, n_windows: int) -> list[np.ndarray]:
     audio = load_audio(path)
     windows = voice_input.windows(audio, n_windows) or [(0, audio)]
-    return np.stack([voice_input.picture(peak_normalise(part)) for _, part in windows])
+    return [voice_input.picture(part) for _, part in windows]
 
 
 def write_scores(scored: pd.DataFrame, path: str | os.PathLike) -> Path:

@@ -42,17 +42,17 @@ def make_case(
     Returns
     -------
     dfutils.html_case.Case
-        Without pictures where they cannot be had any more: the findings stand without them.
+        Without pictures where they cannot be had any more; its parameter "faces" then says why.
     """
-    moments, portraits = [], {}
+    moments, portraits, missing = [], {}, None
     if not findings.get("error") and findings["picture"].get("scores"):
         try:
             bundle = detector.bundle("picture")
             moments, portraits = collect_faces(findings, bundle, crops, n_moments)
-        except InputError:  # the file or the model has gone meanwhile
-            pass
+        except InputError as error:  # the file or the model has gone meanwhile: the findings stand
+            missing = f"not shown: {error.reason}"
     media = findings.get("media", {})
-    facts = {**findings.get("settings", {}), "judged_at": findings.get("judged_at")}
+    facts = {**findings.get("settings", {}), "judged_at": findings.get("judged_at"), "faces": missing}
     return Case(
         findings,
         findings.get("sha256") or "",

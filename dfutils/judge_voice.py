@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dfutils.audio import SAMPLE_RATE_HZ, find_voice, peak_normalise
+from dfutils.audio import SAMPLE_RATE_HZ, find_voice
 from dfutils.descriptions import Bundle
 from dfutils.errors import AbstainError, InputError
 from dfutils.margins import predict_margins
@@ -44,7 +44,7 @@ def judge_voice(
         raise AbstainError("voice", f"too little sound to judge: it {error.reason}") from error
     if not windows:
         raise AbstainError("voice", "too little sound to judge: nothing in it is like speech")
-    images = [windowed.picture(peak_normalise(part)) for _, part in windows]
+    images = [windowed.picture(part) for _, part in windows]
     p_fake = bundle.calibration.p_fake(predict_margins(bundle.model, images, min(n_fragments, 32)))
     first = find_voice(audio)[0] if windowed.normalise else 0  # `prepare` cuts the silence before
     scores = [

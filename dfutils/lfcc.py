@@ -156,30 +156,28 @@ def voice_features(audio: np.ndarray, sr: int = 16_000, kind: str = "static", **
     return dynamic if kind == "dynamic" else np.concatenate([static, dynamic])
 
 
-def band_maps(
-    audio: np.ndarray,
-    sr: int = 16_000,
-    n_filters: int = 80,
-    fmin_hz: float = 60.0,
-    fmax_hz: float = 7000.0,
-    window_samples: int = 512,
-    hop_samples: int = 160,
-) -> np.ndarray:
+def band_maps(audio: np.ndarray, sr: int = 16_000, **options) -> np.ndarray:
     """Compute the filter bank behind the LFCC, before the DCT mixes its bands, as maps for a network.
 
     Parameters
     ----------
-    audio, sr, n_filters, fmin_hz, fmax_hz, window_samples, hop_samples
-        See `lfcc`.
+    audio : numpy.ndarray, shape=(n_samples,), float32 in -1..1
+    sr : int
+        [Hz]
+    **options
+        See `log_bands`.
 
     Returns
     -------
     numpy.ndarray, shape=(n_filters, n_frames, 3), float32
-        Natural logarithm of the bands' power less the mean of each band over time (which takes away
-        gain and a constant channel), its slope and its curvature over +-2 frames; scaled so that
-        each has a standard deviation of about .4 on speech. Nothing is stretched to its own range.
+        See `maps_of`.
+
+    Raises
+    ------
+    InputError
+        As `lfcc`.
     """
-    return maps_of(log_bands(audio, sr, n_filters, fmin_hz, fmax_hz, window_samples, hop_samples))
+    return maps_of(log_bands(audio, sr, **options))
 
 
 def log_bands(
@@ -191,13 +189,25 @@ def log_bands(
     window_samples: int = 512,
     hop_samples: int = 160,
 ) -> np.ndarray:
-    """Natural logarithm of the power in each band; shape=(n_filters, n_frames), float32. See `lfcc`."""
+    """Compute the natural logarithm of the power in each band; shape=(n_filters, n_frames), float32.
+
+    Parameters are those of `lfcc`, of which this is what comes before the DCT, with filters where
+    speech is left after `dfutils.audio.normalise_voice`.
+    """
     bands = _bands(audio, sr, n_filters, window_samples, hop_samples, fmin_hz, fmax_hz)
     return np.log(bands + LOG_FLOOR)
 
 
 def maps_of(log_power: np.ndarray) -> np.ndarray:
-    """Make the three maps of `band_maps` from log power, shape=(n_filters, n_frames)."""
+    """Turn log power, shape=(n_filters, n_frames), into three maps for a network.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n_filters, n_frames, 3), float32
+        Log power less the mean of each band over time (which takes away gain and a constant channel),
+        its slope and its curvature over +-2 frames; scaled so that each has a standard deviation of
+        about .4 on speech. Nothing is stretched to its own range.
+    """
     slope = _slope(log_power)
     maps = [log_power - log_power.mean(axis=1, keepdims=True), slope, _slope(slope)]
     return np.stack([values / scale for values, scale in zip(maps, MAP_SCALES)], axis=-1).astype(np.float32)

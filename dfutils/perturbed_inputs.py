@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from dfutils.audio import load_audio, peak_normalise
+from dfutils.audio import load_audio
 from dfutils.crops import resize_image
 from dfutils.descriptions import Bundle
 from dfutils.errors import InputError
@@ -92,4 +92,4 @@ def load_voice(bundle: Bundle, path: str, change: Callable | None = None, points
     except InputError:  # too short, or silent
         return []
     windows = voice_input.windows(audio, n_windows) or [(0, audio)]
-    return [voice_input.picture(peak_normalise(part)) for _, part in windows]
+    return [voice_input.picture(part) for _, part in windows]

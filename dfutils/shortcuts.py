@@ -11,7 +11,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from dfutils.comparison import clustered_interval
 from dfutils.errors import InputError
+from dfutils.metrics import auc
 from dfutils.shortcut_features import FEATURES
 
 
@@ -22,6 +24,7 @@ def audit(
     n_folds: int = 5,
     seed: int = 42,
     n_resamples: int = 0,
+    persons: np.ndarray | pd.Series | None = None,
 ) -> dict[str, float]:
     """Say how well the content-free features tell the classes apart.
 
@@ -37,7 +40,9 @@ def audit(
         Random stratified folds.
     seed : int
     n_resamples : int
-        Of clips, for the 95 % interval of the first figure; 0 gives none.
+        For the 95 % interval of the first figure; 0 gives none.
+    persons : array, shape=(n_clips,), optional
+        Drawn whole for that interval; clips are drawn where None, which is too narrow if persons repeat.
 
     Returns
     -------
@@ -76,12 +81,9 @@ def audit(
     best = max(scores, key=lambda name: result[f"auc_random_{name}"])
     result["auc_random"] = result[f"auc_random_{best}"]
     if n_resamples:
-        rng, found = np.random.default_rng(seed), []
-        picks = [np.flatnonzero(labels == label) for label in (0, 1)]
-        for _ in range(n_resamples):
-            drawn = np.concatenate([rng.choice(pick, pick.size) for pick in picks])
-            found.append(roc_auc_score(labels[drawn], scores[best][drawn]))
-        result["low"], result["high"] = (float(value) for value in np.quantile(found, [0.025, 0.975]))
+        units = np.arange(len(labels)) if persons is None else persons
+        interval = clustered_interval(auc, labels, scores[best], units, n_resamples, seed=seed)
+        result["low"], result["high"] = interval.low, interval.high
     if groups is not None:
         result |= _leave_sets_out(values, labels, np.asarray(groups).astype(str), seed)
     return result

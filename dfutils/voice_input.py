@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from dfutils.audio import MIN_SECONDS, SAMPLE_RATE_HZ, normalise_voice
+from dfutils.audio import MIN_SECONDS, SAMPLE_RATE_HZ, normalise_voice, peak_normalise
 from dfutils.errors import InputError
 from dfutils.lfcc import KINDS, band_maps, lfcc_image, voice_features
 
@@ -62,7 +62,7 @@ class VoiceInput:
         Parameters
         ----------
         audio : numpy.ndarray, shape=(n_samples,), float32 in -1..1
-            16 kHz; repeated until it fills the window.
+            16 kHz; scaled to full scale, as the thesis does, and repeated until it fills the window.
         masks : callable, optional
             Applied to the features, shape=(n_rows, n_frames[, 3]), before they become a picture.
 
@@ -71,11 +71,12 @@ class VoiceInput:
         numpy.ndarray, shape=(height, width, 3), float32
             0..1 (about 0..1 for "bands").
         """
+        audio = peak_normalise(audio)
         if self.seconds:
             audio = fill_window(audio, round(self.seconds * SAMPLE_RATE_HZ))
         low, high = self.range_hz
         if self.features == "bands":
-            rows = band_maps(audio, SAMPLE_RATE_HZ, self.n_filters, low, high)
+            rows = band_maps(audio, SAMPLE_RATE_HZ, n_filters=self.n_filters, fmin_hz=low, fmax_hz=high)
         else:
             options = {"n_filters": self.n_filters, "fmin_hz": low, "fmax_hz": high}
             rows = voice_features(audio, SAMPLE_RATE_HZ, self.features, **options)

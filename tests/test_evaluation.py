@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dfutils.asv_metrics import cllr, official_eer
-from dfutils.audio import load_audio, normalise_voice, peak_normalise, write_flac
+from dfutils.audio import load_audio, normalise_voice, write_flac
 from dfutils.calibration import Calibration
 from dfutils.evaluation import countermeasure_metrics, predict_voices
 from dfutils.voice_input import VoiceInput
@@ -40,10 +40,10 @@ def clips(tmp_path_factory) -> pd.DataFrame:
 def test_a_clip_scores_the_mean_of_its_windows(clips, batch_size):
     model = Loudness()
     found = predict_voices(model, clips, INPUT, 3, batch_size, progress=False)
-    assert len(set(model.shapes)) == 1
+    assert all(shape[0] % batch_size == 0 for shape in model.shapes)  # Keras traces no batch anew
     for path, value in zip(clips["path"], found):
         windows = INPUT.windows(load_audio(path), 3)
-        parts = [INPUT.picture(peak_normalise(part))[..., 1].std() for _, part in windows]
+        parts = [INPUT.picture(part)[..., 1].std() for _, part in windows]
         assert value == pytest.approx(np.mean(parts), rel=1e-5)
     assert len(set(np.round(found, 6))) == len(found)
 

@@ -146,6 +146,16 @@ def test_a_give_away_of_all_sets_carries_over():
     assert found["auc_left_out"] > 0.95
 
 
+def test_persons_are_drawn_whole():
+    features = table()
+    features["level_dbfs"] += features["label"]
+    persons = np.arange(len(features)) // 20  # eight persons
+    by_clip, by_person = (audit(features, n_resamples=200, persons=who) for who in (None, persons))
+    assert by_person["auc_random"] == by_clip["auc_random"]
+    assert by_person["low"] < by_person["auc_random"] < by_person["high"]
+    assert (by_person["low"], by_person["high"]) != (by_clip["low"], by_clip["high"])
+
+
 def test_the_audit_is_deterministic():
     assert audit(table(), n_resamples=20) == audit(table(), n_resamples=20)
 
