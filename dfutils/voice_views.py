@@ -1,4 +1,4 @@
-"""Maps of voices in several channels, computed once: training reads crops of them, at a tenth of the cost."""
+"""Maps of voices in several channels, computed once and stored: training reads crops of them."""
 
 from __future__ import annotations
 

@@ -65,3 +65,11 @@ def test_no_module_but_keras_touches_a_backend():
             assert not re.search(r"^\s*(import|from) tensorflow", text, re.MULTILINE), path
         assert "import pickle" not in text, path
         assert "Lambda(" not in text, path
+
+
+def test_the_map_of_modules_names_each_once():
+    folder = PROJECT_ROOT / "dfutils"
+    named = re.findall(r"`(\w+)/?`", (folder / "README.md").read_text().split("|---|---|")[1])
+    modules = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+    packages = [path.parent.name for path in folder.glob("*/__init__.py")]
+    assert sorted(named) == sorted(modules + packages)
