@@ -26,6 +26,8 @@ from dfutils.voice_views import ViewSequence
 
 BANDS = VoiceInput("bands", 2.0, (80, 201), 80, (60.0, 7000.0))
 THESIS = VoiceInput("static", 0.0, (128, 128), 20, (0.0, 8000.0))
+THESIS_FRAGMENTS = VoiceInput("dynamic", 1.0, (128, 128), 20, (0.0, 8000.0))
+THESIS_ALL = VoiceInput("all", 0.0, (128, 128), 20, (0.0, 8000.0))
 # one neural codec or vocoder, joined diphones, and one copy of each family of ours
 HELD_OUT = (
     "COPY_hifigan", "TTS_DIPHONE", "copy-psola", "copy-joins", "copy-mel-images", "copy-harmonic",
@@ -47,6 +49,10 @@ class VoiceVariant:
         Random channels, for both classes alike.
     paired : bool
         Keep a spoof and its original in one batch, treated alike.
+    warp : float
+        See `dfutils.voice_views.ViewSequence`.
+    frozen : bool
+        Train the head alone, on the pretrained backbone's features.
     head : {"softmax", "lmcl"}
     """
 
@@ -56,18 +62,24 @@ class VoiceVariant:
     given: bool = True
     channels: bool = True
     paired: bool = True
+    warp: float = 0.0
+    frozen: bool = False
     head: str = "softmax"
 
 
 VARIANTS = (
-    VoiceVariant("thesis' pictures, given spoofs", THESIS, copies=False, paired=False),
-    VoiceVariant("thesis' pictures, given and copies", THESIS),
+    VoiceVariant("static LFCC, given spoofs", THESIS, copies=False, paired=False),
+    VoiceVariant("static LFCC, given and copies", THESIS),
+    VoiceVariant("dynamic LFCC of 1 s, given and copies", THESIS_FRAGMENTS),
+    VoiceVariant("all 60 LFCC, given and copies", THESIS_ALL),
     VoiceVariant("bands, given spoofs", copies=False),
     VoiceVariant("bands, copies", given=False),
     VoiceVariant("bands, given and copies"),
     VoiceVariant("bands, given and copies, not paired", paired=False),
     VoiceVariant("bands, given and copies, one channel", channels=False),
+    VoiceVariant("bands, given and copies, frozen backbone", frozen=True),
     VoiceVariant("bands, given and copies, LMCL", head="lmcl"),
+    VoiceVariant("bands, given and copies, warped", warp=0.15),
 )
 
 
@@ -135,7 +147,7 @@ def train_variant(
     given_repeats: int = 12,
     clips_per_method: int = 40,
 ) -> dict:
-    """Train one variant from the pretrained backbone, all weights, and score it; see `compare`."""
+    """Train one variant from the pretrained backbone and score it; see `compare`."""
     start = time.monotonic()
     training.set_seed(seed)
     is_copy = train["method"].str.startswith("copy-")
@@ -146,7 +158,8 @@ def train_variant(
         learnt = learnt.drop(columns="pair")
     config = models.ModelConfig("audio", "MobileNetV2", variant.voice_input.size_hw, variant.head, 0, 0.3)
     model = models.build_model(replace(config, scale=10.0), weights)
-    models.unfreeze(model, train_batch_norm=True)
+    if not variant.frozen:
+        models.unfreeze(model, train_batch_norm=True)
     options = {
         "batch_size": batch_size,
         "shuffle": True,
@@ -155,7 +168,7 @@ def train_variant(
     }
     if variant.voice_input.features == "bands":
         clean = 0.25 if variant.channels else 1.0
-        data = ViewSequence(learnt, views, variant.voice_input, clean_share=clean, **options)
+        data = ViewSequence(learnt, views, variant.voice_input, clean, variant.warp, **options)
     else:
         data = LfccSequence(
             learnt,

@@ -117,8 +117,8 @@ class ViewSequence(ManifestSequence):
     """Batches for training from views that `make_views` stored; the same pictures as `VoiceInput` makes.
 
     A batch is as of `dfutils.datasets.LfccSequence`. Each sample is a random crop of a random
-    version of its clip, with bands and frames masked; partners of a pair
-    get the same version, crop and masks.
+    version of its clip, perhaps warped, with bands and frames masked; partners of a pair
+    get the same version, warp, crop and masks.
 
     Parameters
     ----------
@@ -130,8 +130,16 @@ class ViewSequence(ManifestSequence):
         The same.
     clean_share : float
         How often the clean version is drawn, 0..1.
+    warp : float
+        Half of the samples are stretched or squeezed along frequency and along time, each by a factor
+        in 1 - warp..1 + warp, as if another throat spoke at another pace [1]_; 0..0.5.
     **options
         See `ManifestSequence`.
+
+    References
+    ----------
+    .. [1] Jaitly, Hinton: Vocal tract length perturbation (VTLP) improves speech recognition, ICML 2013
+       workshop on deep learning for audio, speech and language processing.
     """
 
     def __init__(
@@ -140,10 +148,13 @@ class ViewSequence(ManifestSequence):
         folder: str | os.PathLike,
         voice_input: VoiceInput,
         clean_share: float = 0.25,
+        warp: float = 0.0,
         **options,
     ):
         super().__init__(manifest, **options)
-        self.voice_input, self.clean_share = voice_input, clean_share
+        if not 0 <= warp <= 0.5:
+            raise InputError("warp", f"must lie in 0..0.5, got {warp}")
+        self.voice_input, self.clean_share, self.warp = voice_input, clean_share, warp
         folder = Path(folder)
         if not (folder / "paths.csv").is_file():
             raise InputError(folder, "holds no finished views")
@@ -165,9 +176,39 @@ class ViewSequence(ManifestSequence):
         clean, which = generator.random(2)
         version = 0 if clean < self.clean_share else 1 + int(which * (len(versions) - 1))
         rows = versions[version][:, : self._lengths[place]].astype(np.float32)
+        if self.warp:
+            rows = warp_bands(rows, self.warp, np.random.default_rng([seed, 2]))
         if self.voice_input.seconds:
             n_frames = 1 + round(self.voice_input.seconds * 16_000) // FRAME_SAMPLES
             rows = cut_window(rows, n_frames, generator)
             rows = rows[:, np.arange(n_frames) % rows.shape[1]]
         maps = mask_features(maps_of(rows), seed)
         return 0.5 + 0.5 * resize_maps(maps, self.voice_input.size_hw)
+
+
+def warp_bands(rows: np.ndarray, most: float, generator: np.random.Generator) -> np.ndarray:
+    """Stretch or squeeze bands along frequency and time, half of the time; else leave them.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray, shape=(n_bands, n_frames), float32
+        Evenly spaced bands, the lowest first.
+    most : float
+        Factors lie in 1 - most..1 + most.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n_bands, round(n_frames * factor)), float32
+        What lies beyond the highest band repeats it.
+    """
+    import cv2
+
+    applied, frequency, time = generator.random(3)
+    if applied < 0.5:
+        return rows
+    frequency, time = 1 + most * (2 * frequency - 1), 1 + most * (2 * time - 1)
+    n_frames = max(1, round(rows.shape[1] * time))
+    scaling = np.array([[time, 0, 0], [0, frequency, 0]])
+    size = (n_frames, rows.shape[0])
+    return cv2.warpAffine(rows, scaling, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -51,7 +51,7 @@ def test_each_method_weighs_the_same_in_the_rule():
 
 def test_variants_differ_and_hold_the_same_methods_out():
     assert len({variant.name for variant in VARIANTS}) == len(set(VARIANTS)) == len(VARIANTS)
-    assert {variant.voice_input.features for variant in VARIANTS} == {"bands", "static"}
+    assert {variant.voice_input.features for variant in VARIANTS} == {"bands", "static", "dynamic", "all"}
     assert BANDS.size_hw == (80, 201)
 
 
@@ -67,7 +67,7 @@ def test_results_are_taken_up_and_held_out_methods_never_learnt(clips, tmp_path,
     variants = (
         VoiceVariant("both", SMALL),
         VoiceVariant("copies", SMALL, given=False, paired=False, head="lmcl"),
-        VoiceVariant("thesis", VoiceInput(size_hw=(32, 32)), copies=False),
+        VoiceVariant("thesis", VoiceInput(size_hw=(32, 32)), copies=False, frozen=True),
     )
     budget = {"epochs": 1, "samples_per_epoch": 8, "weights": "random", "batch_size": 4}
     table = compare(clips, views, tmp_path, variants, **budget)

@@ -7,7 +7,7 @@ import pytest
 from dfutils import InputError, voice_views
 from dfutils.audio import load_audio, normalise_voice, write_flac
 from dfutils.voice_input import VoiceInput
-from dfutils.voice_views import ViewSequence, make_views
+from dfutils.voice_views import ViewSequence, make_views, warp_bands
 
 INPUT = VoiceInput("bands", 0.5, (24, 51), 24, (60.0, 7000.0))
 
@@ -48,9 +48,23 @@ def test_a_clean_uncut_view_is_the_picture_of_the_clip(clips, views, monkeypatch
         assert np.corrcoef(*inner)[0, 1] > 0.99
 
 
-def test_partners_get_the_same_channel_crop_and_masks(clips, views):
+def test_warping_moves_a_band_and_a_moment_where_they_belong():
+    rows = np.zeros((80, 300), np.float32)
+    rows[40, 150] = 1
+    moved = [warp_bands(rows, 0.2, np.random.default_rng(k)) for k in range(40)]
+    assert 10 < sum(one is rows for one in moved) < 30
+    places = {one.shape[1]: np.unravel_index(one.argmax(), one.shape) for one in moved if one is not rows}
+    for n_frames, (band, moment) in places.items():
+        assert 240 <= n_frames <= 360
+        assert abs(moment - 150 * n_frames / 300) <= 1
+        assert 32 <= band <= 48
+    assert len({band for band, _ in places.values()}) > 5
+
+
+@pytest.mark.parametrize("warp", [0.0, 0.15])
+def test_partners_get_the_same_channel_crop_and_masks(clips, views, warp):
     same = clips.assign(path=clips["path"].str.replace("-1.flac", "-0.flac"))
-    pictures, labels = ViewSequence(same, views, INPUT, batch_size=12, shuffle=True, workers=1)[0]
+    pictures, labels = ViewSequence(same, views, INPUT, warp=warp, batch_size=12, shuffle=True, workers=1)[0]
     assert sorted(labels[:2]) == [0, 1]
     for first, second in zip(pictures[::2], pictures[1::2]):
         np.testing.assert_array_equal(first, second)
@@ -104,3 +118,5 @@ def test_wrong_uses_are_refused(clips, views, tmp_path):
         make_views(clips, tmp_path, VoiceInput("static"), progress=False)
     with pytest.raises(InputError, match="is not among the views"):
         ViewSequence(clips.assign(path="elsewhere.flac"), views, INPUT)
+    with pytest.raises(InputError, match="warp"):
+        ViewSequence(clips, views, INPUT, warp=0.7)
