@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 from sklearn import metrics as skm
@@ -112,8 +114,8 @@ def evaluate(
         Frozen decision threshold, from validation.
     clusters : array_like, shape=(n,), optional
         Person, speaker or source video of each sample; adds ``auc_low``/``auc_high`` and
-        ``eer_low``/``eer_high`` from a bootstrap that draws whole clusters, because samples of
-        one person are not independent.
+        ``eer_low``/``eer_high``, and so on, from a bootstrap that draws whole clusters, because
+        samples of one person are not independent.
     n_resamples, seed, confidence
         Of the bootstrap.
 
@@ -122,7 +124,10 @@ def evaluate(
     dict
         ``n``, ``n_fake``, ``auc``, ``average_precision``, ``eer``, ``eer_threshold``, ``accuracy``,
         ``balanced_accuracy``, ``f1``, ``sensitivity`` (share of fakes found), ``specificity``
-        (share of reals left in peace), ``log_loss``, ``brier``, ``ece``, ``threshold``.
+        (share of reals left in peace), ``log_loss``, ``brier``, ``ece``, ``threshold``;
+        ``f1_at_eer``; ``tpr_at_1pct_fpr`` and ``tpr_at_5pct_fpr``, the share of fakes found at the
+        lowest threshold at which at most so many reals are called fake. With ``clusters`` also
+        ``n_clusters`` and the bounds of `cluster_bootstrap`.
     """
     labels, p_fake = validate_scores(labels, p_fake)
     if p_fake.min() < 0 or p_fake.max() > 1:
@@ -145,27 +150,57 @@ def evaluate(
         "brier": float(skm.brier_score_loss(labels, p_fake)),
         "ece": expected_calibration_error(labels, p_fake),
         "threshold": float(threshold),
+        "f1_at_eer": float(skm.f1_score(labels, p_fake >= eer_threshold)),
+        "tpr_at_1pct_fpr": hit_rate_at(labels, p_fake, 0.01),
+        "tpr_at_5pct_fpr": hit_rate_at(labels, p_fake, 0.05),
     }
     if clusters is not None:
-        result |= cluster_bootstrap(labels, p_fake, clusters, n_resamples, seed, confidence)
+        result |= cluster_bootstrap(labels, p_fake, clusters, n_resamples, seed, confidence, threshold)
     return {key: round(value, 6) if isinstance(value, float) else value for key, value in result.items()}
 
 
+def hit_rate_at(labels, scores, false_alarm_rate: float) -> float:
+    """Share of fakes found where at most ``false_alarm_rate`` of the reals are called fake, 0..1."""
+    false_alarm, hit, _ = skm.roc_curve(*validate_scores(labels, scores), drop_intermediate=False)
+    return float(hit[false_alarm <= false_alarm_rate].max())
+
+
 def cluster_bootstrap(
-    labels, scores, clusters, n_resamples: int = 1000, seed: int = 42, confidence: float = 0.95
+    labels,
+    scores,
+    clusters,
+    n_resamples: int = 1000,
+    seed: int = 42,
+    confidence: float = 0.95,
+    threshold: float | None = None,
 ) -> dict[str, float]:
-    """Percentile intervals of AUC and EER, drawing whole clusters with replacement.
+    """Percentile intervals, drawing whole clusters with replacement.
 
     Returns
     -------
     dict
-        ``auc_low``, ``auc_high``, ``eer_low``, ``eer_high``, ``n_clusters``; see
+        ``auc_low``, ``auc_high``, ``eer_low``, ``eer_high``, ``n_clusters``; with a ``threshold`` also
+        bounds of ``sensitivity`` and ``specificity`` there; see
         `dfutils.comparison.clustered_interval`.
     """
     from dfutils.comparison import clustered_interval  # which itself imports from here
 
+    options = (clusters, n_resamples, confidence, seed)
     bounds: dict[str, float] = {}
     for name, metric in (("auc", auc), ("eer", equal_error_rate)):
-        found = clustered_interval(metric, labels, scores, clusters, n_resamples, confidence, seed)
+        found = clustered_interval(metric, labels, scores, *options)
         bounds |= {f"{name}_low": found.low, f"{name}_high": found.high}
+    if threshold is not None:
+        called = np.asarray(scores, np.float64) >= threshold
+        for name, wanted in (("sensitivity", 1), ("specificity", 0)):
+            rate = functools.partial(_share_right, wanted=wanted)
+            try:
+                rates = clustered_interval(rate, labels, called, *options)
+            except InputError:  # the same verdict for all: a rate of 0 or 1, without an interval
+                continue
+            bounds |= {f"{name}_low": rates.low, f"{name}_high": rates.high}
     return bounds | {"n_clusters": found.n_clusters}
+
+
+def _share_right(labels, called, wanted: int) -> float:
+    return float(np.mean(called[labels == wanted] == wanted))

@@ -134,6 +134,32 @@ def confusion(axes, labels, called, title: str = ""):
     return axes
 
 
+def methods(table: pd.DataFrame):
+    """Draw the AUC of each method as a bar, the splits told apart by colour and name.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        `dfutils.evaluation.per_method` with the column ``part``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    table = table.iloc[::-1]  # bars grow upwards, tables are read downwards
+    figure, axes = plt.subplots(figsize=(8, 0.3 * len(table) + 1.2))
+    names = [f"{row.part}, {row.split}: {row.method} ({row.n_fake})" for row in table.itertuples()]
+    colours = [COLOURS[("val", "test", "unseen").index(split)] for split in table["split"]]
+    bars = axes.barh(names, table["auc"], color=colours)
+    axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+    axes.axvline(0.5, color="black", ls=":", lw=1)
+    axes.set_xlabel("AUC against the reals of the split (dotted: chance; in brackets: fakes)")
+    axes.set_xlim(0, 1.08)
+    axes.margins(y=0.01)
+    figure.tight_layout()
+    return figure
+
+
 def roc(axes, curves: dict[str, tuple[np.ndarray, np.ndarray]]):
     """Draw ROC curves with the equal-error line.
 

@@ -13,6 +13,7 @@ from dfutils.metrics import (
     equal_error_rate,
     evaluate,
     expected_calibration_error,
+    hit_rate_at,
     validate_scores,
 )
 from dfutils.sampling import random_over_sample, random_under_sample
@@ -160,6 +161,8 @@ def test_evaluate_by_hand():
     assert found["log_loss"] == pytest.approx(expected, abs=1e-6)
     assert evaluate(labels, p_fake, threshold=0.6)["specificity"] == pytest.approx(1 / 2)  # at or above
     assert evaluate(labels, p_fake, threshold=0.61)["specificity"] == 1
+    assert found["tpr_at_1pct_fpr"] == found["tpr_at_5pct_fpr"] == pytest.approx(2 / 3, abs=1e-6)
+    assert found["f1_at_eer"] == pytest.approx(2 * 2 / (2 * 2 + 0 + 1), abs=1e-6)  # at .67: 2 of 3 found
     with pytest.raises(InputError, match=r"0\.\.1, got .*1\.2"):
         evaluate([0, 1], [0.1, 1.2])
 
@@ -213,7 +216,20 @@ def test_evaluate_takes_clusters_by_name():
     p_fake = 1 / (1 + np.exp(-scores))
     found = evaluate(labels, p_fake, clusters=[f"person {c}" for c in clusters], n_resamples=60)
     assert found["n_clusters"] == 10
-    assert found["auc_low"] < found["auc"] < found["auc_high"]
+    for name in ("auc", "eer", "sensitivity", "specificity"):
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
+    certain = evaluate(labels, p_fake, 0.0, clusters, n_resamples=20)  # all called fake: rates are certain
+    assert certain["sensitivity"] == 1
+    assert "sensitivity_low" not in certain
+
+
+def test_hit_rate_at_a_false_alarm_rate_takes_whole_operating_points():
+    labels = np.r_[np.zeros(100, int), np.ones(4, int)]
+    scores = np.r_[np.linspace(0, 0.99, 100), 0.97, 0.985, 1.2, 0.2]
+    assert hit_rate_at(labels, scores, 0.0) == 0.25
+    assert hit_rate_at(labels, scores, 0.01) == 0.5
+    assert hit_rate_at(labels, scores, 0.05) == 0.75
+    assert hit_rate_at(labels, -scores, 0.05) == 0.0
 
 
 # ------------------------------------------------------------------ videos
