@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from dfutils import metrics, models, training
+from dfutils.backend import keras
 from dfutils.calibration import Calibration, fit_calibration
 from dfutils.datasets import FaceSequence
 from dfutils.errors import InputError
@@ -150,6 +151,7 @@ def take_up(path: Path, make: Callable[[], dict]) -> dict:
     """Read the result in a JSON file, or make it and write it there."""
     if not path.exists():
         result = make()
+        keras.utils.clear_session()  # else what each model leaves behind piles up, a gigabyte a time
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(result))
