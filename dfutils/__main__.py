@@ -1,4 +1,4 @@
-"""Command line: ``python -m dfutils detect PATH...``, ``study``, ``ship``, ``publish``."""
+"""Command line, ``python -m dfutils``: detect, study, ship, rate, publish, numbers."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     detect.add_argument("--csv", metavar="FILE", help="write a table, one row per file")
     detect.add_argument("--html", metavar="FILE", help="write one page to read, print and send")
+    detect.add_argument("--annotate", metavar="FOLDER", help="write copies there that show boxes and scores")
     detect.add_argument("--fresh", action="store_true", help="judge again what the JSON file has already")
     detect.add_argument("--frames", type=int, default=20, metavar="N", help="frames per video (20)")
     detect.add_argument("--fragments", type=int, default=5, metavar="N", help="fragments of sound (5)")
@@ -55,21 +56,35 @@ def _make_parser() -> argparse.ArgumentParser:
     ship = commands.add_parser("ship", help="put the model trained last into models/")
     ship.add_argument("kind", choices=("picture", "voice"))
     ship.add_argument("run_id", metavar="RUN", help="id of the recorded run that trained it")
+    ship.add_argument("--evaluation", metavar="RUN", help="id of the recorded run that evaluated it")
     ship.set_defaults(run=_ship)
+    rate = commands.add_parser(
+        "rate", help="put a recorded run's error rates beside a shipped model's verdicts"
+    )
+    rate.add_argument("kind", choices=("picture", "voice"))
+    rate.add_argument("run_id", metavar="RUN", help="id of the recorded run that evaluated it")
+    rate.add_argument("--model", metavar="FOLDER", help="another model than the one that ships")
+    rate.set_defaults(run=_rate)
     publish = commands.add_parser("publish", help="copy recorded runs into reports/, no faces")
     publish.add_argument("run_ids", nargs="+", metavar="RUN", help="id of a recorded run")
     publish.add_argument("--notebooks", nargs="+", default=[], metavar="NAME", help="beginnings of names")
     publish.add_argument("--figures", nargs="+", default=[], metavar="NAME", help="for example 05-history")
     publish.set_defaults(run=_publish)
+    numbers = commands.add_parser(
+        "numbers", help="write the README's and the cards' tables from recorded runs"
+    )
+    numbers.set_defaults(run=_numbers)
     return parser
 
 
 def _detect(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from dfutils.annotate_many import plan_copies, try_annotate
     from dfutils.detector import DeepfakeDetector
     from dfutils.judge_files import FileJudge
     from dfutils.media_files import find_media
+    from dfutils.names import spell_out
     from dfutils.report import describe_findings
 
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
@@ -79,13 +94,18 @@ def _detect(options: argparse.Namespace) -> int:
     files = find_media(options.paths)
     how = (options.frames, options.fragments, options.fragment_seconds)
     outputs = (options.json, options.csv, options.html)
+    copies = plan_copies(files, options.annotate) if options.annotate else {}
+    n_failed = 0
     with FileJudge(detector, files, *how, *outputs, fresh=options.fresh) as judge:
         for path in tqdm(files, unit="file", disable=len(files) < 2 or None):
             finding = judge.judge(path)
             tqdm.write(describe_findings(finding), file=sys.stderr if finding.get("error") else sys.stdout)
+            if copies and (reason := try_annotate(finding, copies[path], progress=True)):
+                n_failed += 1
+                tqdm.write(f"  no annotated copy: {spell_out(reason)}", file=sys.stderr)
     if judge.n_known:
         print(f"{judge.n_known} of {len(files)} were judged before (--fresh judges anew)", file=sys.stderr)
-    return 1 if any(finding.get("error") for finding in judge.findings) else 0
+    return 1 if n_failed or any(finding.get("error") for finding in judge.findings) else 0
 
 
 def _study(options: argparse.Namespace) -> int:
@@ -112,7 +132,14 @@ def _study(options: argparse.Namespace) -> int:
 def _ship(options: argparse.Namespace) -> int:
     from dfutils.shipping import ship
 
-    print(ship(options.kind, options.run_id))
+    print(ship(options.kind, options.run_id, options.evaluation))
+    return 0
+
+
+def _rate(options: argparse.Namespace) -> int:
+    from dfutils.rating import rate
+
+    print(rate(options.kind, options.run_id, options.model))
     return 0
 
 
@@ -120,6 +147,13 @@ def _publish(options: argparse.Namespace) -> int:
     from dfutils.publishing import publish
 
     print(*publish(options.run_ids, options.notebooks, options.figures), sep="\n")
+    return 0
+
+
+def _numbers(options: argparse.Namespace) -> int:
+    from dfutils.number_tables import default_files, write_tables
+
+    print(*write_tables(default_files()) or ["all tables are up to date"], sep="\n")
     return 0
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 
+from dfutils.error_rates import RATES
 from dfutils.names import defuse_cell
 
 COLUMNS = (
@@ -14,6 +15,9 @@ COLUMNS = (
     "persons", "picture_reason",
     "voice_verdict", "voice_p_fake", "voice_threshold", "voice_fragments", "voice_reason",
     "error", "warning", "picture_model", "voice_model", "judged_at",
+    "picture_false_alarm_rate", "picture_miss_rate",
+    "picture_worst_false_alarm_rate", "picture_worst_miss_rate",
+    "voice_false_alarm_rate", "voice_miss_rate", "voice_worst_false_alarm_rate", "voice_worst_miss_rate",
 )  # fmt: skip
 
 
@@ -22,7 +26,8 @@ def render_csv(findings: Iterable[Mapping]) -> str:
 
     Verdicts are "manipulated", "pristine", "cannot tell" (the reason stands in its own column), or
     empty where the file could not be read. Line breaks in names are spelled out; cells that a
-    spreadsheet would run as a formula begin with an apostrophe.
+    spreadsheet would run as a formula begin with an apostrophe. Error rates are those of the model, on
+    recordings like its own and the worst that were measured; empty where none were.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -46,6 +51,10 @@ def make_row(finding: Mapping) -> dict:
             continue
         row |= {f"{name}_{key}": part[key] for key in ("verdict", "p_fake", "threshold")}
         row[f"{name}_{unit}"] = part[f"{unit}_used"]
+        evaluation = part.get("evaluation", [])
+        for rate in RATES if evaluation else ():
+            rates = [entry[rate] for entry in evaluation]
+            row |= {f"{name}_{rate}": rates[0], f"{name}_worst_{rate}": max(rates)}
     persons = finding["picture"].get("persons", [])
     if persons:
         row |= {"picture_person": finding["picture"]["person"], "persons": len(persons)}

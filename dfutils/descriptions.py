@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfutils.calibration import Calibration
+from dfutils.error_rates import check_evaluation
 from dfutils.errors import InputError, IntegrityError
 from dfutils.model_config import ModelConfig
 from dfutils.paths import atomic_path
@@ -40,6 +41,9 @@ class Bundle:
         Where it comes from: corpus, manifest fingerprint, seed, ...
     sha256 : str
         Of the file that the weights come from.
+    evaluation : list of dict
+        How often it errs (`dfutils.error_rates`). What is saved anew is another model, and has none until
+        it is rated (`dfutils.rating`).
     """
 
     model: keras.Model | OnnxModel
@@ -48,12 +52,14 @@ class Bundle:
     calibration: Calibration = field(default_factory=Calibration)
     about: dict = field(default_factory=dict)
     sha256: str = ""
+    evaluation: list[dict] = field(default_factory=list)
 
     @classmethod
     def described(cls, description: dict, model: keras.Model | OnnxModel, sha256: str) -> Bundle:
         """Make a bundle of what ``model.json`` says and a model."""
         config, calibration = ModelConfig(**description["config"]), Calibration(**description["calibration"])
-        return cls(model, config, description["inputs"], calibration, description["about"], sha256)
+        inputs, about = description["inputs"], description["about"]
+        return cls(model, config, inputs, calibration, about, sha256, description.get("evaluation", []))
 
 
 def write_description(folder: Path, bundle: Bundle, weights: dict, onnx: dict | None) -> None:
@@ -108,7 +114,8 @@ def read_description(folder: str | os.PathLike) -> dict:
         raise InputError(path, f"does not say all that is needed: {', '.join(sorted(missing))}")
     try:
         ModelConfig(**description["config"]), Calibration(**description["calibration"])
-    except TypeError as error:
+        check_evaluation(description.get("evaluation", []))
+    except (TypeError, ValueError) as error:
         raise InputError(path, f"holds what this version does not know ({error})") from error
     return description
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dfutils.error_rates import say_error_rates
 from dfutils.html_pieces import encode_image, overlay_heat_map, show_name, show_percent, show_time
 from dfutils.html_timeline import PARTS, render_timeline
 from dfutils.report import MANIPULATED, say_who
@@ -115,6 +116,7 @@ def _render_verdict(name: str, part: Mapping) -> str:
         )
         if abs(part["p_fake"] - part["threshold"]) < CLOSE:
             lines.append("<p>This is close: another copy of the same clip might be judged the other way.</p>")
+        lines.append(f"<p>{show_name(say_error_rates(part.get('evaluation', [])))}</p>")
     return f'<div class="verdict {style}">{"".join(lines)}</div>'
 
 

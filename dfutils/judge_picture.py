@@ -59,7 +59,7 @@ def judge_picture(
     Raises
     ------
     AbstainError
-        There is no face, or none that is large enough.
+        There is no face, none that is large enough, or one in a single frame of several only.
     """
     inputs = bundle.inputs
     geometry, size_hw = CropGeometry(**inputs["geometry"]), bundle.config.size_hw
@@ -78,6 +78,9 @@ def judge_picture(
     if not tracks:
         reason = f"the largest face is under {inputs['min_face_px']} px wide" if n_small else "no face found"
         raise AbstainError("picture", f"{reason} in {n_seen} frames")
+    n_with_face = len({index for track in tracks for index in track.frame_indices})
+    if n_with_face < min(MIN_FRAMES, n_seen):  # as likely as not, that is no face
+        raise AbstainError("picture", f"a face is found in {n_with_face} of {n_seen} frames only")
 
     deciding, chosen = choose_crops(tracks, n_frames, n_seen)
     images = [crops[sighting.frame_index, sighting.face_index] for _, sighting in chosen]
@@ -88,7 +91,7 @@ def judge_picture(
     scores = []
     for (person, sighting), p_fake in zip(chosen, bundle.calibration.p_fake(margins)):
         when = {"time_s": _time_s(sighting.frame_index, fps)} if fps else {}
-        box = [round(float(value), 1) for value in sighting.face.box]
+        box = _round_box(sighting.face.box)
         scores.append({"frame_index": int(sighting.frame_index), **when, "person": person, "box": box})
         scores[-1]["p_fake"] = float(p_fake)
 
@@ -103,6 +106,7 @@ def judge_picture(
         decisive = judged[judgement.person]
         judgement.p_fake, judgement.verdict = decisive.p_fake, decisive.verdict
     judgement.persons = _list_persons(tracks, judged, scores, n_seen, fps)
+    judgement.evaluation = bundle.evaluation
     notable = {*pick_highest(scores), *((index, who) for who, index in pick_portraits(scores).items())}
     keys = [(score["frame_index"], score["person"]) for score in scores]
     judgement.crops = {key: image for key, image in zip(keys, images) if key in notable}
@@ -189,8 +193,14 @@ def _list_persons(tracks, judged: dict[int, Judgement], scores, n_seen: int, fps
         if fps:
             first, last = track.frame_indices[0], track.frame_indices[-1]
             entry |= {"from_s": _time_s(first, fps), "to_s": _time_s(last, fps)}
+        if used:
+            entry["track"] = [[int(s.frame_index), *_round_box(s.face.box)] for s in track.sightings]
         persons.append(entry)
     return persons
+
+
+def _round_box(box: tuple[float, ...]) -> list[float]:
+    return [round(float(value), 1) for value in box]
 
 
 def _time_s(frame_index: int, fps: float) -> float:

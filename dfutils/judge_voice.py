@@ -6,12 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from dfutils.audio import SAMPLE_RATE_HZ, find_voice
+from dfutils.audio import EPSILON, SAMPLE_RATE_HZ, find_voice
 from dfutils.descriptions import Bundle
 from dfutils.errors import AbstainError, InputError
 from dfutils.margins import predict_margins
 from dfutils.report import Judgement
 from dfutils.voice_input import VoiceInput
+
+FRAME_SAMPLES = 320  # 20 ms
+# Between loud and soft frames of 1,253 clips of speech, bona fide and spoofed (training and validation,
+# never the test) lie 13.5 dB or more; of 157 with as much household noise as speech one falls below 4 dB.
+# Hum, tones and steady machines have 0 to 2.4 dB, and a model trained on speech would judge them too.
+MIN_SPREAD_DB = 4.0
 
 
 def judge_voice(
@@ -44,6 +50,9 @@ def judge_voice(
         raise AbstainError("voice", f"too little sound to judge: it {error.reason}") from error
     if not windows:
         raise AbstainError("voice", "too little sound to judge: nothing in it is like speech")
+    if level_spread_db(np.concatenate([part for _, part in windows])) < MIN_SPREAD_DB:
+        reason = "nothing in it is like speech: its level stays the same, as that of hum or noise does"
+        raise AbstainError("voice", reason)
     images = [windowed.picture(part) for _, part in windows]
     p_fake = bundle.calibration.p_fake(predict_margins(bundle.model, images, min(n_fragments, 32)))
     first = find_voice(audio)[0] if windowed.normalise else 0  # `prepare` cuts the silence before
@@ -55,4 +64,26 @@ def judge_voice(
         }
         for (start, part), p in zip(windows, p_fake)
     ]
-    return Judgement.from_scores(scores, bundle.calibration.threshold, inputs.get("aggregation", "mean"))
+    threshold, aggregation = bundle.calibration.threshold, inputs.get("aggregation", "mean")
+    judgement = Judgement.from_scores(scores, threshold, aggregation)
+    judgement.evaluation = bundle.evaluation
+    return judgement
+
+
+def level_spread_db(audio: np.ndarray) -> float:
+    """Say how much the level of a sound changes: from its soft frames (10 %) to its loud ones (90 %).
+
+    Parameters
+    ----------
+    audio : numpy.ndarray, shape=(n_samples,), float
+        16 kHz, 20 ms at least.
+
+    Returns
+    -------
+    float
+        [dB]
+    """
+    frames = audio[: audio.size // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
+    power = np.mean(np.square(frames, dtype=np.float64), axis=1) + EPSILON
+    low, high = np.percentile(10 * np.log10(power), (10, 90))
+    return float(high - low)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 _VIDEO = "mp4 m4v mov mkv webm avi mpg mpeg mts m2ts wmv flv 3gp ogv gif"
 _PICTURE = "jpg jpeg png webp bmp tif tiff"
 _SOUND = "wav flac mp3 m4a aac ogg oga opus wma aif aiff"
+ANNOTATED = "-annotated-"  # in the names of what `dfutils.annotate` writes, before eight digits
+_IS_ANNOTATED = re.compile(rf"{ANNOTATED}[0-9a-f]{{8}}\.(mp4|png)$")
 SUFFIXES = frozenset(f".{name}" for name in f"{_VIDEO} {_PICTURE} {_SOUND}".split())
 
 
@@ -43,6 +46,11 @@ def probe_media(path: str | os.PathLike) -> MediaInfo:
     )
 
 
+def is_still(path: str | os.PathLike) -> bool:
+    """Whether a file's name says that it is a picture."""
+    return Path(path).suffix.lower()[1:] in _PICTURE.split()
+
+
 def find_media(paths: Iterable[str | os.PathLike]) -> list[str]:
     """Find the files that are meant by files, folders and patterns.
 
@@ -50,9 +58,9 @@ def find_media(paths: Iterable[str | os.PathLike]) -> list[str]:
     ----------
     paths : iterable of str or os.PathLike
         A file stands for itself, whatever it is. A folder is searched with all folders in it for
-        media, known by the ends of their names; what is hidden is passed over, and so is a link that
-        leads out of the folder. A pattern (``clips/*.mp4``, ``**`` for any depth) that is no file's
-        name stands for what it matches.
+        media, known by the ends of their names; what is hidden is passed over, and so are annotated
+        copies (`dfutils.annotate`) and a link that leads out of the folder. A pattern
+        (``clips/*.mp4``, ``**`` for any depth) that is no file's name stands for what it matches.
 
     Returns
     -------
@@ -92,7 +100,7 @@ def search_folder(folder: str | os.PathLike) -> list[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            if name.startswith(".") or path.suffix.lower() not in SUFFIXES or _IS_ANNOTATED.search(name):
                 continue
             real = Path(os.path.realpath(path))
             if real.is_relative_to(root) and os.path.isfile(real):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from dfutils.aggregation import aggregate
+from dfutils.error_rates import say_error_rates
 from dfutils.names import spell_out
 
 SCHEMA = 1  # of the JSON; a new key does not change it, another meaning of an old one does
@@ -37,10 +39,13 @@ class Judgement:
         Who decides the verdict of a picture; None where nobody does alone.
     persons : list of dict
         Those seen, the most prominent first: ``person``; ``p_fake`` and ``verdict``, or ``abstained``;
-        ``frames_used``, ``frames_seen``; ``from_s``, ``to_s`` [s] where the rate is known.
+        ``frames_used``, ``frames_seen``; ``from_s``, ``to_s`` [s] where the rate is known; and ``track``
+        where a face of theirs was judged: ``[frame_index, x, y, width, height]`` wherever it was found.
     crops : dict of (int, int) to numpy.ndarray
         By ``frame_index`` and ``person``: the faces that are worth showing, uint8, RGB, in the size that
         the model takes. Not in the JSON.
+    evaluation : list of dict
+        How often the model errs (`dfutils.error_rates`); empty where that was not measured.
     """
 
     p_fake: float | None = None
@@ -52,6 +57,7 @@ class Judgement:
     person: int | None = None
     persons: list[dict] = field(default_factory=list)
     crops: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    evaluation: list[dict] = field(default_factory=list)
 
     @classmethod
     def from_scores(cls, scores: list[dict], threshold: float, aggregation: str = "mean") -> Judgement:
@@ -97,9 +103,10 @@ class Report:
         -------
         dict
             ``schema``, ``path``; ``picture`` and ``voice``, each with ``abstained`` alone or with
-            ``p_fake``, ``verdict``, ``threshold``, ``frames_used`` or ``fragments_used``, ``scores``, and
-            for the picture ``person`` and ``persons``, all as in `Judgement`; ``models`` and ``media``
-            as in `Report`; ``warning`` where there is one.
+            ``p_fake``, ``verdict``, ``threshold``, ``frames_used`` or ``fragments_used``, ``scores``,
+            ``evaluation``, and for the picture ``person`` and ``persons``, all as in `Judgement`;
+            ``models`` and ``media`` as in `Report`; ``warning`` where there is one. Also written down in
+            ``dfutils/assets/findings.schema.json``.
         """
         result: dict = {"schema": SCHEMA, "path": self.path}
         for name, unit in (("picture", "frames_used"), ("voice", "fragments_used")):
@@ -113,6 +120,7 @@ class Report:
                 "threshold": round(judgement.threshold, 6),
                 unit: judgement.used,
                 "scores": _rounded(judgement.scores),
+                "evaluation": judgement.evaluation,
             }
             if judgement.persons:
                 result[name] |= {"person": judgement.person, "persons": _rounded(judgement.persons)}
@@ -135,6 +143,8 @@ def describe_findings(findings: Mapping) -> str:
             continue
         certainty = part["p_fake"] if part["verdict"] == MANIPULATED else 1 - part["p_fake"]
         lines.append(f"  {name:8} looks {part['verdict']}, probability {certainty:.0%}{say_who(part)}")
+        rates = spell_out(say_error_rates(part.get("evaluation", [])))
+        lines += textwrap.wrap(rates, 100, initial_indent=" " * 11, subsequent_indent=" " * 11)
     if findings.get("warning"):
         lines.append(f"  warning: {findings['warning']}")
     return "\n".join(lines)

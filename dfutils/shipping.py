@@ -1,4 +1,4 @@
-"""Put a trained model into ``models/``: as ONNX, listed with its hash, numbers in its card."""
+"""Put a trained model into ``models/``: as ONNX, listed with its hash."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from dfutils import paths
 from dfutils.bundles import load_bundle, save_bundle
-from dfutils.descriptions import ONNX_NAME
+from dfutils.descriptions import ONNX_NAME, read_description
 from dfutils.errors import InputError
+from dfutils.rating import collect_rates, find_run, rate
 from dfutils.results import read_run
 
 COLUMNS = ("file", "sha256", "notebook", "commit", "metric")
-MARKS = ("<!-- numbers -->", "<!-- end of numbers -->")
 
 
-def ship(kind: str, run_id: str) -> Path:
+def ship(kind: str, run_id: str, evaluation: str | None = None) -> Path:
     """Copy the model that the notebooks trained last into ``models/<kind>`` and list it.
 
     Only as ONNX, in half precision: the detector runs it without Keras, and
@@ -27,6 +27,8 @@ def ship(kind: str, run_id: str) -> Path:
     run_id : str
         Of the recorded run (`dfutils.results`) that trained it; its commit and validation AUC go into
         ``models.csv``.
+    evaluation : str, optional
+        Id of the recorded run that says how often it errs (`dfutils.rating.rate`).
 
     Returns
     -------
@@ -36,12 +38,16 @@ def ship(kind: str, run_id: str) -> Path:
     Raises
     ------
     InputError
-        The model was not trained on real data, cannot be exported, or the run is not recorded.
+        The model was not trained on real data, cannot be exported, a run is not recorded, or the
+        evaluation is that of another model.
     IntegrityError
         What was exported computes something else than the model.
     """
     run = read_run(run_id)
-    bundle = load_bundle(paths.work_dir() / "models" / kind)
+    trained = paths.work_dir() / "models" / kind
+    if evaluation:  # before anything is replaced
+        collect_rates(find_run(evaluation), kind, read_description(trained))
+    bundle = load_bundle(trained)
     if bundle.about.get("corpus") != "real":
         raise InputError(kind, f"was trained on the corpus {bundle.about.get('corpus')!r}: not for shipping")
     bundle.about = {**bundle.about, "run_id": run_id, "commit": run["commit"]}
@@ -64,33 +70,4 @@ def ship(kind: str, run_id: str) -> Path:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows([*others, row])
-    return folder
-
-
-def write_numbers(card: Path, rows: list[tuple[str, dict]]) -> None:
-    """Replace the table of numbers in a model card or a README, between its two marks.
-
-    Parameters
-    ----------
-    card : pathlib.Path
-        A Markdown file that holds both `MARKS`.
-    rows : list of tuple
-        What was scored, and what `dfutils.metrics.evaluate` gave, with its interval.
-    """
-    text = card.read_text()
-    if any(text.count(mark) != 1 for mark in MARKS):
-        raise InputError(card, f"must hold {MARKS[0]} and {MARKS[1]} once each")
-    lines = [
-        "| scored on | n (fake) | AUC (95 % interval) | EER | sensitivity | specificity | log loss | ECE |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, scores in rows:
-        interval = f"{scores['auc_low']:.3f} to {scores['auc_high']:.3f}"
-        lines.append(
-            f"| {name} | {scores['n']} ({scores['n_fake']}) | {scores['auc']:.3f} ({interval}) "
-            f"| {scores['eer']:.3f} | {scores['sensitivity']:.2f} | {scores['specificity']:.2f} "
-            f"| {scores['log_loss']:.3f} | {scores['ece']:.3f} |"
-        )
-    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
-    with paths.atomic_path(card) as temporary:
-        temporary.write_text(before + "\n".join([MARKS[0], *lines, MARKS[1]]) + after)
+    return rate(kind, evaluation, folder) if evaluation else folder

@@ -93,7 +93,7 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
     InputError
         The file is missing, empty, or holds no picture that can be opened.
     """
-    capture = _open(path)
+    capture = open_capture(path)
     try:
         return VideoInfo(
             n_frames=int(capture.get(cv2.CAP_PROP_FRAME_COUNT)),
@@ -169,7 +169,8 @@ def read_frames_at(path: str | os.PathLike, indices: Iterable[int]) -> Iterator[
     yield from (item for item in _grab(path, wanted) if item[1] is not None)
 
 
-def _open(path: str | os.PathLike) -> cv2.VideoCapture:
+def open_capture(path: str | os.PathLike) -> cv2.VideoCapture:
+    """Open the picture of a video; raises InputError where there is none. To be released by the caller."""
     path = check_file(path)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened() or capture.get(cv2.CAP_PROP_FRAME_WIDTH) < 1:
@@ -187,7 +188,7 @@ def _grab(path: str | os.PathLike, wanted: set[int] | None) -> Iterator[tuple[in
         yield 0, still if wanted is not None and 0 in wanted else None
         return
     last = max(wanted, default=-1) if wanted is not None else None
-    capture = _open(path)
+    capture = open_capture(path)
     try:
         index = 0
         while (last is None or index <= last) and capture.grab():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import numpy as np
 
 N_BITS = 8
@@ -64,6 +66,40 @@ def write_video(
 
 def numbered_video(path: Path, n_frames: int = 30, **options) -> Path:
     return write_video(path, map(numbered_frame, range(n_frames)), **options)
+
+
+def uneven_video(path: Path, times_ms: list[int], frames: list[np.ndarray] | None = None) -> Path:
+    """Frames (numbered ones) shown at given times [ms], as telephones write them: the rate varies."""
+    frames = frames or [*map(numbered_frame, range(len(times_ms)))]
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=30)
+        video.height, video.width = frames[0].shape[:2]
+        video.pix_fmt, video.time_base = "yuv420p", Fraction(1, 1000)
+        video.codec_context.time_base = Fraction(1, 1000)
+        for image, time_ms in zip(frames, times_ms):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+    return path
+
+
+def ffmpeg(*arguments: object) -> None:
+    """Run the FFmpeg that comes with MoviePy."""
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([program, "-y", "-loglevel", "error", *map(str, arguments)], check=True, timeout=60)
+
+
+def turn_phone(path: Path, out: Path, degrees: int = 90) -> Path:
+    """What a telephone held upright writes: lying frames, and a note (display matrix) how to turn them.
+
+    The picture of ``path`` is laid down, so that ``out``, shown as noted, looks like ``path``.
+    """
+    lying = out.with_name(f"lying-{out.name}")
+    ffmpeg("-i", path, "-vf", {90: "transpose=clock", 270: "transpose=cclock"}[degrees], "-crf", 12, lying)
+    ffmpeg("-display_rotation", degrees, "-i", lying, "-c", "copy", out)
+    lying.unlink()
+    return out
 
 
 def write_sound(

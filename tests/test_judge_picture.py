@@ -125,11 +125,17 @@ def test_times_come_from_frames_and_the_rate(bundle, tmp_path):
     assert "from_s" not in image.picture.persons[0]
 
 
-def test_a_face_that_is_seen_once_decides_where_it_is_the_only_one(bundle):
+def test_faces_that_are_seen_seldom(bundle):
     found = judge({RED: (100, [0]), BLUE: (300, [9])}, bundle)
     assert found.person is None  # neither is seen often enough: all faces together
-    alone = judge({RED: (100, [9])}, bundle)
-    assert (alone.person, alone.used, alone.verdict) == (1, 1, MANIPULATED)
+    twice = judge({RED: (100, [3, 19])}, bundle)
+    assert (twice.person, twice.used, twice.verdict) == (1, 2, MANIPULATED)  # the only one there is
+    with pytest.raises(AbstainError, match="a face is found in 1 of 10 frames only"):
+        judge({RED: (100, [9])}, bundle)
+    both_at_once = {RED: (100, [9]), BLUE: (300, [9])}
+    with pytest.raises(AbstainError, match="a face is found in 1 of 10 frames only"):
+        judge(both_at_once, bundle)
+    assert judge({RED: (100, [0])}, bundle).used == 1  # a picture has no more
 
 
 # ------------------------------------------------------------------ several persons

@@ -9,6 +9,7 @@ from keras import layers
 from dfutils import InputError, IntegrityError, results, shipping
 from dfutils.bundles import Bundle, load_bundle, save_bundle
 from dfutils.calibration import Calibration
+from dfutils.descriptions import read_description
 from dfutils.models import ModelConfig, build_model
 from dfutils.onnx_layers import CONVERTERS
 
@@ -63,6 +64,26 @@ def test_a_real_model_ships_with_its_hash_and_commit(place):
     assert len((folder / "models" / "models.csv").read_text().splitlines()) == 3
 
 
+def test_a_model_ships_with_its_evaluation(place):
+    folder, train = place
+    run_id = train("real")
+    config = load_bundle(folder / "work" / "models" / "voice").config.to_dict()
+    scored = {"voice val": SCORES | {"threshold": 0.4}, "voice unseen": SCORES | {"threshold": 0.4}}
+    rated = results.record("07-evaluation", scored, {"voice": {"config": config}}, 1)
+    shipped = read_description(shipping.ship("voice", run_id, rated))
+    assert [entry["run_id"] for entry in shipped["evaluation"]] == [rated, rated]
+    assert shipped["evaluation"][1]["miss_rate"] == 0.2
+    assert shipped["about"]["run_id"] == run_id
+    before = (folder / "models" / "voice" / "model.json").read_bytes()
+    other = results.record(
+        "07-evaluation", {"voice val": SCORES | {"threshold": 0.5}}, {"voice": {"config": config}}, 1
+    )
+    with pytest.raises(InputError, match="is about another model"):
+        shipping.ship("voice", run_id, other)
+    assert (folder / "models" / "voice" / "model.json").read_bytes() == before
+    assert "evaluation" not in read_description(shipping.ship("voice", run_id))  # to be rated anew
+
+
 def test_a_model_whose_export_deviates_does_not_ship(place, monkeypatch):
     folder, train = place
     run_id = train("real")
@@ -90,21 +111,3 @@ def test_toy_models_and_unrecorded_runs_do_not_ship(place):
     with pytest.raises(InputError, match="no run recorded"):
         shipping.ship("voice", "06-0000000000")
     assert not (folder / "models").exists()
-
-
-def test_numbers_of_a_card_are_replaced_in_place(tmp_path):
-    card = tmp_path / "README.md"
-    card.write_text("# A\n\n<!-- numbers -->\nold\n<!-- end of numbers -->\n\n## B\n")
-    for _ in range(2):
-        shipping.write_numbers(card, [("validation persons", SCORES)])
-        text = card.read_text()
-        assert text.startswith("# A\n\n<!-- numbers -->\n| scored on")
-        assert text.endswith("<!-- end of numbers -->\n\n## B\n")
-        row = (
-            "| validation persons | 100 (50) | 0.900 (0.850 to 0.950) | 0.180 | 0.80 | 0.84 | 0.410 | 0.031 |"
-        )
-        assert text.count(row) == 1
-        assert "old" not in text
-    card.write_text("no marks")
-    with pytest.raises(InputError, match="once each"):
-        shipping.write_numbers(card, [])
