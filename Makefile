@@ -1,9 +1,10 @@
 # Every target is what a person could type; .venv is made on first use.
 PYTHON ?= python3.11
+PORT ?= 8866
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: study test train-video train-audio lab lint lock notebooks-strip clean
+.PHONY: study test train-video train-audio app lab lint lock notebooks-strip clean
 
 study: .venv/ready  ## run the notebooks (embedded corpus, or DFUTILS_DATA); PROFILE=name for others
 	$(BIN)/python -m dfutils study $(if $(PROFILE),--profile $(PROFILE))
@@ -16,6 +17,9 @@ train-video: .venv/ready  ## train the picture model on DFUTILS_DATA; goes on wh
 
 train-audio: .venv/ready  ## train the voice model on DFUTILS_DATA; goes on where it was interrupted
 	$(BIN)/python -m dfutils study --profile train-audio --only 02 06
+
+app: .venv/ready  ## open the detector as a page in the browser, on this machine only; PORT=number
+	$(BIN)/python -m dfutils.app_server --port $(PORT)
 
 lab: .venv/ready  ## open JupyterLab
 	$(BIN)/jupyter lab notebooks

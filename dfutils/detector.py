@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,9 @@ from dfutils.report import Judgement, Report
 from dfutils.video import check_file, read_frames
 
 MAX_AUDIO_SECONDS = 600.0
+PICTURE_SHARE, FRAMES_SHARE = 0.85, 0.65  # of the work, about: all of the picture's, its frames'
+
+Progress = Callable[[float, str], None]
 
 
 def find_model(kind: str) -> Path:
@@ -105,6 +108,7 @@ class DeepfakeDetector:
         n_frames: int = 20,
         n_fragments: int = 5,
         fragment_seconds: float | None = None,
+        progress: Progress | None = None,
     ) -> Report:
         """Judge one file.
 
@@ -118,6 +122,9 @@ class DeepfakeDetector:
             Fragments of sound to listen to, 1..1000, evenly spread.
         fragment_seconds : float or None
             Their length [s]; None takes the length that the model was trained on.
+        progress : callable or None
+            Called with the share that is done, 0..1 and never falling, and with what is done next, in
+            plain words. What it raises ends the judging.
 
         Returns
         -------
@@ -138,8 +145,11 @@ class DeepfakeDetector:
         if fragment_seconds is not None and not 0.5 <= fragment_seconds <= 60:
             raise InputError("fragment_seconds", f"must lie in 0.5..60, got {fragment_seconds}")
         path = check_file(path)
+        tell = progress or _keep_quiet
+        tell(0.0, "opening the file")
         media = probe_media(path)
-        picture, no_picture = _try(lambda: self._judge_picture(path, n_frames, media.fps))
+        picture, no_picture = _try(lambda: self._judge_picture(path, n_frames, media.fps, tell))
+        tell(PICTURE_SHARE, "listening to the voice")
         voice, no_voice = _try(lambda: self._judge_voice(path, n_fragments, fragment_seconds))
         if no_picture and no_voice:
             if all(isinstance(problem, NoModelError) for problem in (no_picture, no_voice)):
@@ -153,6 +163,7 @@ class DeepfakeDetector:
             if (picture if kind == "picture" else voice) is not None
         }
         known = {name: value for name, value in asdict(media).items() if value is not None}
+        tell(1.0, "done")
         return Report(
             str(path),
             picture or Judgement(abstained=no_picture.reason),
@@ -161,8 +172,8 @@ class DeepfakeDetector:
             known,
         )
 
-    def _judge_picture(self, path: Path, n_frames: int, fps: float | None) -> Judgement:
-        frames = read_frames(path, n_frames)
+    def _judge_picture(self, path: Path, n_frames: int, fps: float | None, tell: Progress) -> Judgement:
+        frames = _watch(read_frames(path, n_frames), n_frames, tell)
         first = next(frames)  # raises if there is no picture, before the model is loaded
         bundle = self.bundle("picture")
         name = bundle.inputs["detector"]
@@ -185,6 +196,18 @@ def _try(judge: Callable[[], Judgement]) -> tuple[Judgement | None, InputError |
         if isinstance(error, ModelError) and not isinstance(error, NoModelError):
             raise
         return None, error
+
+
+def _keep_quiet(share: float, what: str) -> None:
+    """Stand in for `progress` where nobody wants to know."""
+
+
+def _watch(frames: Iterator, n_frames: int, tell: Progress) -> Iterator:
+    """Pass frames on, and tell of each when the next one is asked for: it has been looked at then."""
+    for number, frame in enumerate(frames, start=1):
+        yield frame
+        tell(FRAMES_SHARE * min(1.0, number / n_frames), f"looked at frame {number} of {n_frames}")
+    tell(FRAMES_SHARE, "scoring the faces")
 
 
 def _check_count(name: str, value: int) -> None:
