@@ -36,7 +36,7 @@ def ablation(axes, table: pd.DataFrame):
     axes.axvline(0.5, color="0.6", lw=0.8, ls=":")
     axes.set_yticks(rows, means.index)
     axes.set_xlabel("AUC (line: 95 % by person)" if "auc_low" in means else "mean AUC over methods")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, fontsize=8)  # never over a point
     return axes
 
 
