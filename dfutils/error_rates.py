@@ -81,20 +81,18 @@ def say_error_rates(evaluation: Sequence[Mapping]) -> str:
 
 
 def say_of_100(entry: Mapping, rate: str) -> str:
-    """Say how many of 100, with the interval where there is one; nothing is ever quite 0 or 100.
+    """Say how many of 100; nothing is ever quite 0 or 100.
+
+    Intervals stay in the JSON: a sentence that many numbers are in is not read.
 
     Examples
     --------
     >>> say_of_100({"miss_rate": 0.155, "miss_rate_low": 0.128, "miss_rate_high": 0.187}, "miss_rate")
-    '16 (13 to 19)'
+    '16'
     >>> say_of_100({"miss_rate": 0.0}, "miss_rate")
     'fewer than 1'
     """
-
-    def whole(value: float) -> int:
-        return math.floor(100 * value + 0.5)
-
     value = entry[rate]
-    number = "fewer than 1" if value < 0.01 else "over 99" if value > 0.99 else str(whole(value))
-    low, high = entry.get(f"{rate}_low"), entry.get(f"{rate}_high")
-    return number if low is None or high is None else f"{number} ({whole(low)} to {whole(high)})"
+    if value < 0.01:
+        return "fewer than 1"
+    return "over 99" if value > 0.99 else str(math.floor(100 * value + 0.5))
