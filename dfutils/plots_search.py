@@ -9,6 +9,14 @@ import pandas as pd
 from dfutils.plots import COLOURS
 
 
+def ablation_figure(table: pd.DataFrame):
+    """Draw `ablation` as a figure, high enough for all variants."""
+    figure, axes = plt.subplots(figsize=(8, 0.35 * table["variant"].nunique() + 1))
+    ablation(axes, table)
+    figure.tight_layout()
+    return figure
+
+
 def ablation(axes, table: pd.DataFrame):
     """Draw a table of `dfutils.ablation.compare`: one row per variant, one mark per AUC; seeds averaged.
 
