@@ -123,7 +123,7 @@ def warm_up(detector: DeepfakeDetector) -> None:
         detector.bundle("picture")
     with suppress(InputError):
         detector.bundle("voice")
-        import librosa.effects  # noqa: F401  (seconds, the first time)
+        import librosa.core  # noqa: F401  (seconds, the first time)
 
 
 def _describe(error: Exception) -> str:

@@ -110,13 +110,20 @@ def trim_silence(audio: np.ndarray, sr: int = SAMPLE_RATE_HZ, below_peak_db: flo
 
 
 def find_voice(audio: np.ndarray, below_peak_db: float = 35.0) -> tuple[int, int]:
-    """Return the first sample that `trim_silence` keeps, and the first one after those."""
+    """Return the first sample that `trim_silence` keeps, and the first one after those.
+
+    They are those of ``librosa.effects.trim``, whose module imports scikit-learn, a second or two of a
+    detector's start.
+    """
     import librosa
 
-    _, (start, end) = librosa.effects.trim(
-        audio, top_db=below_peak_db, frame_length=min(512, audio.size), hop_length=160
-    )
-    return int(start), int(end)
+    length, hop = min(512, audio.size), 160
+    frames = librosa.util.frame(np.pad(audio, length // 2), frame_length=length, hop_length=hop)
+    rms = np.sqrt(np.mean(np.square(frames), axis=0))
+    loud = np.flatnonzero(librosa.amplitude_to_db(rms, ref=np.max, top_db=None) > -below_peak_db)
+    if not loud.size:
+        return 0, 0
+    return int(loud[0]) * hop, min(audio.size, (int(loud[-1]) + 1) * hop)
 
 
 def normalise_voice(

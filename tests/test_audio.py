@@ -1,5 +1,7 @@
 """Sound: decoding of every container, normalisation of voices, fragments, and the table of clips."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from media import numbered_frame, tone, voice, write_sound, write_video
 from dfutils import InputError
 from dfutils.audio import (
     SAMPLE_RATE_HZ,
+    find_voice,
     fragments,
     load_audio,
     normalise_voice,
@@ -379,3 +382,35 @@ def test_soundtracks_of_videos_with_unknown_voices():
     assert soundtracks(make_manifest([manifest_row("/v/a.mp4", 0)])).empty
     only_methods = make_manifest([manifest_row("/v/a.mp4", 0, voice_label=1)])
     assert soundtracks(only_methods)["method"].tolist() == ["unknown"]
+
+
+@pytest.mark.parametrize("below_peak_db", [20.0, 35.0])
+@pytest.mark.parametrize("n_samples", [100, 511, 9000, 48_000])
+def test_the_voice_is_found_where_librosa_finds_it(n_samples, below_peak_db):
+    import librosa
+
+    generator = np.random.default_rng(n_samples)
+    for _ in range(20):
+        envelope = 10 ** (
+            -generator.uniform(0, 5) * np.abs(np.linspace(-1, 1, n_samples) - generator.uniform(-1, 1))
+        )
+        sound = (envelope * generator.standard_normal(n_samples)).astype(np.float32) * 0.1
+        _, span = librosa.effects.trim(
+            sound, top_db=below_peak_db, frame_length=min(512, n_samples), hop_length=160
+        )
+        assert find_voice(sound, below_peak_db) == tuple(span)
+    assert find_voice(np.zeros(n_samples, np.float32)) == tuple(
+        librosa.effects.trim(
+            np.zeros(n_samples, np.float32), top_db=35, frame_length=min(512, n_samples), hop_length=160
+        )[1]
+    )
+
+
+def test_judging_a_voice_needs_no_scikit_learn():
+    code = (
+        "import sys, numpy as np; from dfutils.audio import normalise_voice; "
+        "normalise_voice(np.random.default_rng(0).standard_normal(32000).astype('float32') * .1); "
+        "print('sklearn' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
