@@ -169,7 +169,7 @@ def test_a_clip_is_judged(page, clip, expected, width):
     check_layout(page, width)
     # all of the report stands on the page, without a bar of its own to scroll
     page.wait_for_function(
-        "frame => frame.clientHeight >= frame.contentDocument.documentElement.scrollHeight",
+        "frame => frame.clientHeight >= (frame.contentDocument?.documentElement?.scrollHeight ?? Infinity)",
         arg=page.query_selector(".dfutils-result iframe"),
         timeout=20_000,
     )
