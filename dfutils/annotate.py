@@ -17,9 +17,9 @@ from dfutils.annotate_strip import Strip
 from dfutils.clip_writer import write_clip
 from dfutils.descriptions import sha256_of
 from dfutils.errors import InputError
+from dfutils.images import check_file, read_image, write_image
 from dfutils.media_files import is_still
 from dfutils.playback import play_frames, probe_timing
-from dfutils.video import check_file, read_image, write_image
 
 
 def write_annotated(

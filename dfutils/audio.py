@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dfutils.errors import InputError
+from dfutils.images import check_file
 from dfutils.paths import atomic_path
-from dfutils.video import check_file
 
 SAMPLE_RATE_HZ = 16_000
 MIN_SECONDS = 0.5

@@ -15,8 +15,8 @@ from dfutils.augment_voice import VoiceAugmentation, mask_features
 from dfutils.batches import ManifestSequence
 from dfutils.crops import resize_image
 from dfutils.errors import InputError
+from dfutils.images import read_image
 from dfutils.made_fakes import make_fake
-from dfutils.video import read_image
 from dfutils.voice_input import VoiceInput, cut_window
 
 # with a share of .3, the sharpness (variance of the Laplacian) of DFDC reals and of the fakes that

@@ -15,11 +15,12 @@ from dfutils.audio import load_audio
 from dfutils.descriptions import DESCRIPTION_NAME, Bundle, read_description, sha256_of
 from dfutils.errors import AbstainError, InputError, ModelError, NoModelError
 from dfutils.faces import make_detector
+from dfutils.images import check_file
 from dfutils.judge_picture import judge_picture
 from dfutils.judge_voice import judge_voice
 from dfutils.media_files import probe_media
 from dfutils.report import Judgement, Report
-from dfutils.video import check_file, read_frames
+from dfutils.video import read_frames
 
 MAX_AUDIO_SECONDS = 600.0
 PICTURE_SHARE, FRAMES_SHARE = 0.85, 0.65  # of the work, about: all of the picture's, its frames'

@@ -12,8 +12,8 @@ import pandas as pd
 
 from dfutils.comparison import clustered_interval
 from dfutils.errors import InputError
+from dfutils.images import read_image
 from dfutils.metrics import auc
-from dfutils.video import read_image
 
 TRAITS = {
     "brightness": "mean luma of the crop, 0..255",

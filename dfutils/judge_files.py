@@ -17,10 +17,10 @@ from dfutils.errors import InputError
 from dfutils.evidence import make_case
 from dfutils.html_case import render_case
 from dfutils.html_report import assemble_page
+from dfutils.images import check_file
 from dfutils.judge_picture import N_NOTABLE
 from dfutils.paths import atomic_path
 from dfutils.report import SCHEMA
-from dfutils.video import check_file
 
 N_MOMENTS_OF_MANY = 4  # faces shown of each of several files, so that the page stays small
 PATIENCE = 20  # the growing page is written when that takes less than 1/20 of the time

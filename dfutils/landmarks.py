@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 from dfutils.errors import InputError
 from dfutils.faces import YuNetDetector
+from dfutils.images import read_image
 from dfutils.paths import atomic_path
-from dfutils.video import read_image
 
 POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 COLUMNS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")

@@ -13,9 +13,9 @@ from dfutils.audio import load_audio
 from dfutils.crops import resize_image
 from dfutils.descriptions import Bundle
 from dfutils.errors import InputError
+from dfutils.images import read_image
 from dfutils.margins import predict_margins
 from dfutils.perturbation import Perturbation
-from dfutils.video import read_image
 from dfutils.voice_input import VoiceInput
 
 AT_A_TIME = 128  # samples whose pictures are in memory

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from dfutils.errors import InputError
-from dfutils.video import check_file, open_capture
+from dfutils.images import check_file
+from dfutils.video import open_capture
 
 RATES_HZ = (5.0, 60.0)  # of what is written
 OUTLASTS_S = 0.5  # sound that goes on for longer than the picture keeps the last frame standing

@@ -17,9 +17,10 @@ from tqdm.auto import tqdm
 from dfutils.crops import CropGeometry, crop_face, resize_image
 from dfutils.errors import InputError
 from dfutils.faces import Face, make_detector
+from dfutils.images import write_image
 from dfutils.manifest import COLUMNS, make_manifest, write_manifest
 from dfutils.paths import atomic_path
-from dfutils.video import probe_video, read_frames, read_frames_at, write_image
+from dfutils.video import probe_video, read_frames, read_frames_at
 
 REJECT_COLUMNS = ("path", "frame_index", "reason")
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dfutils.audio import SAMPLE_RATE_HZ, load_audio, normalise_voice, rms_dbfs
 from dfutils.errors import InputError
-from dfutils.video import check_file
+from dfutils.images import check_file
 
 FEATURES = (
     "sample_rate_hz", "duration_s", "level_dbfs", "peak", "bandwidth_hz", "high_band_db",

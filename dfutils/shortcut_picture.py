@@ -17,9 +17,9 @@ import pandas as pd
 
 from dfutils.comparison import clustered_interval
 from dfutils.errors import InputError
+from dfutils.images import read_image, write_image
 from dfutils.made_fakes import OUTLINES, fit_template
 from dfutils.metrics import auc
-from dfutils.video import read_image, write_image
 
 FEATURES = ("brightness", "contrast", "sharpness", "blockiness", "saturation", "noise")
 GREY = 127

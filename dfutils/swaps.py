@@ -15,10 +15,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from dfutils.errors import InputError
+from dfutils.images import read_image
 from dfutils.made_fakes import OUTLINES, draw_mask, fit_template
 from dfutils.manifest import make_manifest
 from dfutils.paths import atomic_path
-from dfutils.video import read_image
 
 METHOD = "made-swap"
 N_DONORS_TRIED = 20  # the one whose head is turned most alike is taken

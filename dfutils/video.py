@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from dfutils.errors import InputError
-from dfutils.paths import atomic_path
+from dfutils.images import check_file, read_image
+from dfutils.media_files import is_still
 
 SAMPLINGS = ("even", "random")
-STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -24,28 +24,6 @@ class VideoInfo:
     n_frames: int
     fps: float
     size_hw: tuple[int, int]
-
-
-def check_file(path: str | os.PathLike) -> Path:
-    """Return ``path`` if it is a readable, non-empty file.
-
-    Raises
-    ------
-    InputError
-        Missing, a folder, empty or unreadable, or its name is no text.
-    """
-    path = Path(path)
-    if any("\ud800" <= char <= "\udfff" for char in str(path)):
-        raise InputError(path, "has a name that is not UTF-8; rename it")  # OpenCV would crash on it
-    if not path.exists():
-        raise InputError(path, "does not exist")
-    if not path.is_file():
-        raise InputError(path, "is a folder, not a file" if path.is_dir() else "is not a regular file")
-    if path.stat().st_size == 0:
-        raise InputError(path, "is empty (0 bytes)")
-    if not os.access(path, os.R_OK):
-        raise InputError(path, "may not be read (permission denied)")
-    return path
 
 
 def plan_frames(n_frames: int, n: int, sampling: str = "even", seed: int = 0) -> np.ndarray:
@@ -204,7 +182,7 @@ def _grab(path: str | os.PathLike, wanted: set[int] | None) -> Iterator[tuple[in
 
 def _read_still(path: str | os.PathLike) -> np.ndarray | None:
     """Read a picture as a photograph is to be seen, turned as its camera noted; None if it is none."""
-    if Path(path).suffix.lower() not in STILL_SUFFIXES:
+    if not is_still(path):
         return None
     try:
         return read_image(path)
@@ -223,40 +201,3 @@ def _image_files(folder: Path) -> list[Path]:
     if not files:
         raise InputError(folder, "holds no frame images")
     return files
-
-
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read one image.
-
-    Returns
-    -------
-    numpy.ndarray, shape=(height, width, 3), uint8, RGB
-
-    Raises
-    ------
-    InputError
-        The file is missing, empty or no image.
-    """
-    data = np.fromfile(check_file(path), np.uint8)  # imread fails silently on some unusual names
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(path, "is not an image that can be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = 95) -> Path:
-    """Write an image atomically; the suffix chooses the format (PNG is lossless).
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    image : numpy.ndarray, shape=(height, width, 3), uint8, RGB
-    quality : int
-        1..100, for JPEG and WebP.
-    """
-    with atomic_path(path) as temporary:
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        options = [] if temporary.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
-        if not cv2.imwrite(str(temporary), bgr, options):
-            raise InputError(path, "could not be written as an image (disk full, or unknown suffix?)")
-    return Path(path)

@@ -43,7 +43,7 @@ def manifest_row(path, label, number=0, **changes):
 @pytest.fixture(scope="session")
 def face_manifest(tmp_path_factory):
     """Seven small crops, each of its own brightness (20 + 30 k), which tells the row even in a batch."""
-    from dfutils.video import write_image
+    from dfutils.images import write_image
 
     folder = tmp_path_factory.mktemp("faces")
     rows = []
@@ -56,7 +56,7 @@ def face_manifest(tmp_path_factory):
 @pytest.fixture(scope="session")
 def textured_manifest(tmp_path_factory):
     """Five crops of the portrait, for augmentation."""
-    from dfutils.video import write_image
+    from dfutils.images import write_image
 
     folder = tmp_path_factory.mktemp("textured")
     rows = []

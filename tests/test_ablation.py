@@ -9,11 +9,11 @@ from skimage.data import astronaut
 
 from dfutils import InputError, ablation
 from dfutils.faces import YuNetDetector
+from dfutils.images import read_image, write_image
 from dfutils.landmarks import COLUMNS
 from dfutils.manifest import make_manifest
 from dfutils.models import ModelConfig
 from dfutils.swaps import make_swaps, swap_face
-from dfutils.video import read_image, write_image
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from stand_ins import high_is_fake, stand_in_detector
 
 from dfutils.audio import SAMPLE_RATE_HZ
 from dfutils.errors import AbstainError
+from dfutils.images import write_image
 from dfutils.judge_voice import MIN_SPREAD_DB, judge_voice, level_spread_db
-from dfutils.video import write_image
 
 
 def small_face(n_frames):

@@ -21,9 +21,10 @@ from dfutils.annotate_strip import Strip
 from dfutils.audio import load_audio
 from dfutils.detector import DeepfakeDetector
 from dfutils.errors import InputError, NoModelError
+from dfutils.images import read_image, write_image
 from dfutils.media_files import find_media
 from dfutils.playback import probe_timing
-from dfutils.video import read_frames_at, read_image, write_image
+from dfutils.video import read_frames_at
 
 SIZE_HW = (240, 320)
 VOICE = {"p_fake": 0.2, "verdict": "pristine", "threshold": 0.5, "fragments_used": 1,

@@ -23,8 +23,8 @@ from dfutils.app_panel import Panel
 from dfutils.detector import DeepfakeDetector
 from dfutils.errors import InputError, NoModelError
 from dfutils.html_report import render_report
+from dfutils.images import write_image
 from dfutils.paths import PROJECT_ROOT
-from dfutils.video import write_image
 
 NASTY = (
     "../../etc/passwd",

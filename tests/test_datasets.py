@@ -11,8 +11,8 @@ from dfutils.audio import load_audio
 from dfutils.batches import ManifestSequence
 from dfutils.crops import resize_image
 from dfutils.datasets import FaceSequence, LfccSequence
+from dfutils.images import read_image
 from dfutils.lfcc import lfcc, lfcc_image
-from dfutils.video import read_image
 from dfutils.voice_input import VoiceInput
 
 SMALL = (24, 20)

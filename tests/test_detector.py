@@ -14,8 +14,8 @@ from dfutils.__main__ import main
 from dfutils.bundles import Bundle, load_bundle, save_bundle
 from dfutils.calibration import Calibration
 from dfutils.faces import Face
+from dfutils.images import write_image
 from dfutils.models import ModelConfig, build_model, get_backbone
-from dfutils.video import write_image
 
 INPUTS = {
     "picture": {

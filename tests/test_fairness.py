@@ -7,7 +7,7 @@ import pytest
 
 from dfutils import InputError
 from dfutils.fairness import add_appearance, draw_slices, measure_appearance, slice_errors
-from dfutils.video import write_image
+from dfutils.images import write_image
 
 
 def plain(red, green, blue, size=64):

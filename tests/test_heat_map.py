@@ -14,11 +14,11 @@ from dfutils.errors import IntegrityError
 from dfutils.evidence import make_case
 from dfutils.heat_map import Head, compute_heat_maps, read_head
 from dfutils.html_report import render_report
+from dfutils.images import write_image
 from dfutils.losses import CosineLogits
 from dfutils.model_config import ModelConfig
 from dfutils.onnx_export import export_onnx
 from dfutils.onnx_model import OnnxModel
-from dfutils.video import write_image
 
 SIZE_HW = (32, 24)
 KINDS = [("softmax", 0), ("softmax", 5), ("lmcl", 0), ("lmcl", 5)]

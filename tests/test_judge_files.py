@@ -17,7 +17,7 @@ from dfutils.detector import DeepfakeDetector
 from dfutils.errors import NoModelError
 from dfutils.evidence import collect_faces
 from dfutils.html_pieces import show_name
-from dfutils.video import write_image
+from dfutils.images import write_image
 
 GOOD = ("=SUM(1).mp4", "a.mp4", "deep/portrait.png", "two\nlines.mp4")
 

@@ -15,10 +15,11 @@ from dfutils.crops import CropGeometry, crop_face, resize_image
 from dfutils.detector import DeepfakeDetector
 from dfutils.errors import AbstainError
 from dfutils.faces import Face, make_detector
+from dfutils.images import write_image
 from dfutils.judge_picture import judge_picture, least_frames, pick_highest, pick_portraits
 from dfutils.margins import predict_margins
 from dfutils.report import MANIPULATED, PRISTINE, Judgement, Report
-from dfutils.video import read_frames, write_image
+from dfutils.video import read_frames
 
 RED, BLUE, GREY = (200, 120, 90), (110, 130, 190), (150, 150, 150)
 

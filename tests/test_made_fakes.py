@@ -9,11 +9,11 @@ from skimage.data import astronaut
 from dfutils import InputError
 from dfutils.datasets import FaceSequence
 from dfutils.faces import YuNetDetector
+from dfutils.images import write_image
 from dfutils.landmarks import COLUMNS, find_landmarks
 from dfutils.made_fakes import KINDS, make_fake
 from dfutils.manifest import make_manifest
 from dfutils.sampling import add_made_fakes
-from dfutils.video import write_image
 
 
 @pytest.fixture(scope="module")

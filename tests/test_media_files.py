@@ -11,10 +11,10 @@ import pytest
 
 import dfutils.names
 from dfutils.csv_report import COLUMNS, render_csv
+from dfutils.images import write_image
 from dfutils.media_files import MediaInfo, find_media, probe_media
 from dfutils.names import defuse_cell, spell_out
 from dfutils.report import describe_findings
-from dfutils.video import write_image
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from dfutils import InputError, mesonet_peer
 from dfutils.errors import IntegrityError
+from dfutils.images import write_image
 from dfutils.mesonet_peer import build_mesonet, find_peers, load_mesonet, score_faces
-from dfutils.video import write_image
 
 
 @pytest.mark.parametrize(("inception", "n_trainable"), [(False, 27_977), (True, 28_615)])

@@ -10,10 +10,11 @@ from stand_ins import stand_in_detector
 
 from dfutils import __main__
 from dfutils.detector import DeepfakeDetector
+from dfutils.images import write_image
 from dfutils.judge_files import FileJudge
 from dfutils.paths import ASSETS
 from dfutils.report import MANIPULATED, PRISTINE
-from dfutils.video import read_frames, write_image
+from dfutils.video import read_frames
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from dfutils import peers
+from dfutils.images import write_image
 from dfutils.metrics import auc
 from dfutils.peers import audit_picture_model, compare_peers
-from dfutils.video import write_image
 
 
 def trials(n=240) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def test_a_model_that_lives_on_the_background_is_found_out(tmp_path, monkeypatch
     monkeypatch.setattr(peers, "find_landmarks", lambda some, place: points.loc[some])
 
     def score(bundle, masked, progress):
-        from dfutils.video import read_image
+        from dfutils.images import read_image
 
         return masked.assign(logit=[float(read_image(path)[:8, :8].mean()) for path in masked["path"]])
 

@@ -10,9 +10,9 @@ from media import manipulate, moving_face, scenery, truncate, write_video
 
 from dfutils import InputError
 from dfutils.crops import CropGeometry
+from dfutils.images import read_image
 from dfutils.manifest import COLUMNS, make_manifest, read_manifest
 from dfutils.preprocess_video import REJECT_COLUMNS, CropSettings, extract_crops
-from dfutils.video import read_image
 
 N_FRAMES = 16
 

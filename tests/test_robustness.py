@@ -14,6 +14,7 @@ from dfutils.bundles import Bundle
 from dfutils.calibration import Calibration
 from dfutils.datasets import FaceSequence
 from dfutils.evaluation import predict_voices
+from dfutils.images import write_image
 from dfutils.landmarks import COLUMNS
 from dfutils.manifest import make_manifest
 from dfutils.model_config import ModelConfig
@@ -24,7 +25,6 @@ from dfutils.perturbed_inputs import load_face
 from dfutils.plots_robustness import curves, heat, shifts
 from dfutils.robustness import measure, summarise_level
 from dfutils.robustness_card import card, judge
-from dfutils.video import write_image
 from dfutils.voice_input import VoiceInput
 
 REAL, FAKE, BORDER = 120, 140, 130

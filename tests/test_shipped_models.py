@@ -9,10 +9,10 @@ from skimage.data import astronaut
 from dfutils.bundles import load_bundle
 from dfutils.descriptions import model_file, read_description, sha256_of
 from dfutils.detector import DeepfakeDetector
+from dfutils.images import write_image
 from dfutils.onnx_export import random_pictures
 from dfutils.onnx_model import OnnxModel, open_bundle
 from dfutils.paths import models_dir
-from dfutils.video import write_image
 
 SHIPPED = sorted(path.parent for path in models_dir().glob("*/model.json"))
 pytestmark = pytest.mark.skipif(not SHIPPED, reason="no model ships yet")

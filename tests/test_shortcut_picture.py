@@ -8,6 +8,7 @@ import pytest
 from conftest import manifest_row
 
 from dfutils import InputError
+from dfutils.images import read_image, write_image
 from dfutils.landmarks import COLUMNS
 from dfutils.manifest import make_manifest
 from dfutils.shortcut_picture import (
@@ -22,7 +23,6 @@ from dfutils.shortcut_picture import (
     refuse_shortcuts,
     write_masked,
 )
-from dfutils.video import read_image, write_image
 
 POINTS = np.array([[35, 40], [65, 40], [50, 58], [39, 72], [61, 72]], np.float32)  # of a face of 100 px
 

@@ -7,7 +7,8 @@ import pytest
 from media import frame_number, numbered_frame, numbered_video, tone, truncate, write_sound, write_video
 
 from dfutils import InputError
-from dfutils.video import plan_frames, probe_video, read_frames, read_frames_at, read_image, write_image
+from dfutils.images import read_image, write_image
+from dfutils.video import plan_frames, probe_video, read_frames, read_frames_at
 
 
 @pytest.fixture(scope="module")
