@@ -5,6 +5,7 @@ import numpy as np
 from dfutils.calibration import Calibration
 from dfutils.descriptions import Bundle
 from dfutils.detector import DeepfakeDetector
+from dfutils.errors import NoModelError
 from dfutils.model_config import ModelConfig
 
 SIZE_HW = (64, 48)
@@ -39,6 +40,19 @@ def red_is_fake():
     config = ModelConfig("video", "MobileNetV2", SIZE_HW)
     calibration, about = Calibration(0.7, -0.1, 0.45, "tests"), {"corpus": "tests"}
     return Bundle(RedIsFake(), config, dict(INPUTS), calibration, about, "f00d" * 16)
+
+
+def use_red_is_fake(monkeypatch):
+    """Let every detector have that picture model, and no voice model."""
+    bundle = red_is_fake()
+
+    def give(self, kind):
+        if kind == "voice":
+            raise NoModelError(kind, "there is no trained model yet")
+        self._bundles[kind] = bundle
+        return bundle
+
+    monkeypatch.setattr(DeepfakeDetector, "bundle", give)
 
 
 VOICE_SIZE_HW = (80, 201)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import media
 import pytest
-from stand_ins import red_is_fake
+from stand_ins import use_red_is_fake
 from tornado.web import HTTPError
 from traitlets.config import Config
 
@@ -21,7 +21,7 @@ from dfutils import app, app_panel, app_server, uploads
 from dfutils.app import judge_file, judge_upload
 from dfutils.app_panel import Panel
 from dfutils.detector import DeepfakeDetector
-from dfutils.errors import InputError, NoModelError
+from dfutils.errors import InputError
 from dfutils.html_report import render_report
 from dfutils.images import write_image
 from dfutils.paths import PROJECT_ROOT
@@ -43,15 +43,7 @@ NASTY = (
 
 @pytest.fixture(autouse=True)
 def picture_model(monkeypatch):
-    bundle = red_is_fake()
-
-    def give(self, kind):
-        if kind == "voice":
-            raise NoModelError(kind, "there is no trained model yet")
-        self._bundles[kind] = bundle
-        return bundle
-
-    monkeypatch.setattr(DeepfakeDetector, "bundle", give)
+    use_red_is_fake(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,11 @@ import shutil
 
 import media
 import pytest
-from stand_ins import red_is_fake
+from stand_ins import use_red_is_fake
 
 from dfutils import judge_files
 from dfutils.__main__ import main
 from dfutils.detector import DeepfakeDetector
-from dfutils.errors import NoModelError
 from dfutils.evidence import collect_faces
 from dfutils.html_pieces import show_name
 from dfutils.images import write_image
@@ -25,15 +24,8 @@ GOOD = ("=SUM(1).mp4", "a.mp4", "deep/portrait.png", "two\nlines.mp4")
 @pytest.fixture(autouse=True)
 def picture_model(monkeypatch):
     """A picture model, no voice model; `fingerprints` may be changed."""
-    bundle, fingerprints = red_is_fake(), {"picture": "p1", "voice": None}
-
-    def give(self, kind):
-        if kind == "voice":
-            raise NoModelError(kind, "there is no trained model yet")
-        self._bundles[kind] = bundle
-        return bundle
-
-    monkeypatch.setattr(DeepfakeDetector, "bundle", give)
+    use_red_is_fake(monkeypatch)
+    fingerprints = {"picture": "p1", "voice": None}
     monkeypatch.setattr(DeepfakeDetector, "fingerprint", lambda self, kind: fingerprints[kind])
     return fingerprints
 
