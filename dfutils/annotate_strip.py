@@ -8,7 +8,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from dfutils.annotate_boxes import Way
+from dfutils.annotate_boxes import GAP, Way
 from dfutils.annotate_drawing import (
     FAKE,
     GROUND,
@@ -183,5 +183,5 @@ def _find_lines(marks: list[tuple], ways: Sequence[Way]) -> list[tuple]:
         own = sorted(mark for mark in marks if mark[3] == way.person)
         gaps_s = np.diff([mark[0] for mark in own])
         usual_s = float(np.median(gaps_s)) if len(gaps_s) else 0.0
-        lines += [pair for pair, gap_s in zip(pairwise(own), gaps_s) if gap_s <= 2.5 * usual_s]
+        lines += [pair for pair, gap_s in zip(pairwise(own), gaps_s) if gap_s <= GAP * usual_s]
     return lines
