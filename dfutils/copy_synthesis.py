@@ -13,13 +13,13 @@ import json
 import os
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from dfutils.audio import load_audio, write_flac
 from dfutils.errors import InputError
+from dfutils.jobs import run_jobs
 from dfutils.manifest import make_manifest, write_manifest
 from dfutils.paths import atomic_path
 from dfutils.vocoders import METHODS, VERSION, copy_synthesize
@@ -90,12 +90,8 @@ def make_copies(
     for row in voices:
         name = f"{seed}/{row['dataset']}/{row['source']}/{Path(row['path']).name}"
         order = np.random.default_rng(_hash(name)).permutation(len(methods))[:per_clip]
-        jobs.append(
-            joblib.delayed(_copy_clip)(
-                row["path"], folder, name, [methods[k] for k in sorted(order)], max_seconds
-            )
-        )
-    stream = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
+        jobs.append((row["path"], folder, name, [methods[k] for k in sorted(order)], max_seconds))
+    stream = run_jobs(_copy_clip, jobs, workers)
     results = list(tqdm(stream, total=len(jobs), desc="copies", unit="clip", disable=not progress))
     rows = [
         {**row, "path": path, "label": 1, "method": f"copy-{method}", "copy_of": row["path"]}

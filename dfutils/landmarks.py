@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import cv2
-import joblib
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
@@ -15,6 +14,7 @@ from tqdm.auto import tqdm
 from dfutils.errors import InputError
 from dfutils.faces import YuNetDetector
 from dfutils.images import read_image
+from dfutils.jobs import run_jobs
 from dfutils.paths import atomic_path
 
 POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
@@ -54,9 +54,7 @@ def find_landmarks(
     missing = sorted(set(paths) - set(known.index))
     if missing:
         blocks = [missing[start : start + 200] for start in range(0, len(missing), 200)]
-        jobs = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-            joblib.delayed(_find_block)(block) for block in blocks
-        )
+        jobs = run_jobs(_find_block, ((block,) for block in blocks), n_jobs)
         found = [row for rows in tqdm(jobs, "landmarks", len(blocks), disable=not progress) for row in rows]
         new = pd.DataFrame(found, columns=["path", *COLUMNS]).set_index("path")
         known = pd.concat([known, new]) if len(known) else new

@@ -7,12 +7,12 @@ import json
 import os
 from pathlib import Path
 
-import joblib
 import pandas as pd
 from tqdm.auto import tqdm
 
 from dfutils.audio import MIN_SECONDS, SAMPLE_RATE_HZ, load_audio, normalise_voice, rms_dbfs, write_flac
 from dfutils.errors import InputError
+from dfutils.jobs import run_jobs
 from dfutils.manifest import COLUMNS, make_manifest, write_manifest
 from dfutils.paths import atomic_path
 
@@ -72,8 +72,8 @@ def extract_clips(
     if not len(voices):
         raise InputError("voices", "the table has no rows to make clips of")
     folder = Path(folder).absolute()
-    jobs = [joblib.delayed(_process_voice)(path, folder, normalise, max_seconds) for path in voices["path"]]
-    stream = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    jobs = [(path, folder, normalise, max_seconds) for path in voices["path"]]
+    stream = run_jobs(_process_voice, jobs, n_jobs)
     records = list(tqdm(stream, total=len(jobs), desc="voices", unit="clip", disable=not progress))
     rows, rejects = [], []
     for row, record in zip(voices.to_dict("records"), records):

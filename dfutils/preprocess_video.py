@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
-import joblib
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -18,6 +17,7 @@ from dfutils.crops import CropGeometry, crop_face, resize_image
 from dfutils.errors import InputError
 from dfutils.faces import Face, make_detector
 from dfutils.images import write_image
+from dfutils.jobs import run_jobs
 from dfutils.manifest import COLUMNS, make_manifest, write_manifest
 from dfutils.paths import atomic_path
 from dfutils.video import probe_video, read_frames, read_frames_at
@@ -112,12 +112,10 @@ def extract_crops(
         for wave in waves:
             boxes = _boxes_by_source(videos, records) if settings.reuse_boxes else {}
             jobs = [
-                joblib.delayed(_process_video)(
-                    row["path"], row["label"], folder, settings, boxes.get((row["dataset"], row["source"]))
-                )
+                (row["path"], row["label"], folder, settings, boxes.get((row["dataset"], row["source"])))
                 for row in wave.to_dict("records")
             ]
-            for record in joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs):
+            for record in run_jobs(_process_video, jobs, n_jobs, in_order=False):
                 records[record["video"]] = record
                 bar.update()
     rows, rejects = [], []

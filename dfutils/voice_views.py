@@ -8,7 +8,6 @@ import os
 from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
@@ -18,6 +17,7 @@ from dfutils.augment_voice import mask_features
 from dfutils.batches import ManifestSequence
 from dfutils.channels import CHANCES, VERSION, ChannelAugmentation
 from dfutils.errors import InputError
+from dfutils.jobs import run_jobs
 from dfutils.lfcc import log_bands, maps_of
 from dfutils.paths import atomic_path
 from dfutils.voice_input import FRAME_SAMPLES, VoiceInput, cut_window, resize_maps
@@ -82,9 +82,8 @@ def make_views(
         channel=partial(ChannelAugmentation, impulse_responses, noises, strength), seed=seed,
     )  # fmt: skip
     parts = [table.iloc[first : first + CLIPS_PER_FILE] for first in range(0, len(table), CLIPS_PER_FILE)]
-    jobs = [joblib.delayed(make)(number, part) for number, part in enumerate(parts)]
-    stream = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
-    for _ in tqdm(stream, total=len(jobs), desc="views", unit="file", disable=not progress):
+    stream = run_jobs(make, enumerate(parts), workers, in_order=False)
+    for _ in tqdm(stream, total=len(parts), desc="views", unit="file", disable=not progress):
         pass
     with atomic_path(folder / "paths.csv") as temporary:
         table.to_csv(temporary, index=False)
