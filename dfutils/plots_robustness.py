@@ -101,3 +101,34 @@ def shifts(axes, table: pd.DataFrame):
     axes.set_xlabel("shift of the mean logit (right: towards fake)")
     axes.legend(fontsize=8)
     return axes
+
+
+def attacks(tables: dict[str, pd.DataFrame]):
+    """Draw the AUC over the strength of attacks, one panel per attack, one line per model.
+
+    Parameters
+    ----------
+    tables : dict of str to pandas.DataFrame
+        Name of a model to what `dfutils.robustness_attacks.measure_attacks` says of it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Shaded: 95 % intervals by person.
+    """
+    names = next(iter(tables.values())).query("level > 0")["perturbation"].unique()
+    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.4), sharey=True, squeeze=False)
+    for axis, name in zip(axes.flat, names):
+        for (model, table), colour, marker in zip(tables.items(), COLOURS, "os^D"):
+            part = table[(table["perturbation"] == name) | (table["level"] == 0)].sort_values("level")
+            strength = [float(value.split(",")[0] or 0) for value in part["value"]]
+            axis.fill_between(strength, part["auc_low"], part["auc_high"], color=colour, alpha=0.15, lw=0)
+            axis.plot(strength, part["auc"], marker=marker, color=colour, ms=4, lw=1.4, label=model)
+        axis.axhline(0.5, color="0.6", lw=0.7)
+        axis.set_title(name.upper(), fontsize=10)
+        axis.set_xlabel("largest change of a pixel, of 255")
+        axis.set_ylim(-0.03, 1.03)
+    axes.flat[0].set_ylabel("AUC")
+    axes.flat[0].legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    return figure
