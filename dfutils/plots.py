@@ -118,7 +118,13 @@ def optuna_view(study, view: str):
 def confusion(axes, labels, called, title: str = ""):
     """Draw a confusion matrix in the thesis' layout: rows true, columns predicted, FAKE then REAL."""
     labels, called = np.asarray(labels), np.asarray(called)
-    matrix = np.array([[np.sum((labels == t) & (called == p)) for p in (1, 0)] for t in (1, 0)])
+    matrix = [[np.sum((labels == t) & (called == p)) for p in (1, 0)] for t in (1, 0)]
+    return confusion_of_counts(axes, matrix, title)
+
+
+def confusion_of_counts(axes, matrix, title: str = ""):
+    """Draw a confusion matrix from its counts, shape=(2, 2), rows true, columns predicted, FAKE then REAL."""
+    matrix = np.asarray(matrix)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in range(2):
