@@ -81,8 +81,9 @@ def audit_picture_model(
     -------
     pandas.DataFrame
         One row per split and ``seen``: "whole crop" (the model), "face only" and "background only"
-        (the model, the rest grey), "six trivial features" (a classifier of their own, out of fold); with
-        ``n``, ``auc``, ``low``, ``high`` (95 %, drawing whole persons).
+        (the model, the rest grey), "six trivial features" (a classifier of their own, out of fold), "size of
+        the file" (its bytes per pixel, no classifier); with ``n``, ``auc``, ``low``, ``high`` (95 %,
+        drawing whole persons).
 
     Raises
     ------
@@ -97,6 +98,11 @@ def audit_picture_model(
         found = audit_pictures(features, min(5, n_persons), seed)
         bounds = {"n": found["n"], "auc": found["auc"], "low": found["auc_low"], "high": found["auc_high"]}
         rows.append({"split": split, "seen": "six trivial features", **bounds})
+        by_size = part.assign(logit=part["path"].map(features.set_index("path")["bytes_per_pixel"]))
+        size = _interval(by_size.dropna(subset=["logit"]))
+        if size["auc"] < 0.5:  # which way round is no matter
+            size |= {"auc": 1 - size["auc"], "low": 1 - size["high"], "high": 1 - size["low"]}
+        rows.append({"split": split, "seen": "size of the file", **size})
         some = manifest.subset(part, max_faces, seed) if max_faces else part
         points = find_landmarks(some["path"].tolist(), landmarks)
         for seen, mask in (("face only", mask_background), ("background only", mask_face)):

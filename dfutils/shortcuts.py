@@ -6,6 +6,7 @@ A model that reaches no more than this may have learnt the recording, not the vo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
@@ -87,6 +88,28 @@ def audit(
     if groups is not None:
         result |= _leave_sets_out(values, labels, np.asarray(groups).astype(str), seed)
     return result
+
+
+def refuse_shortcuts(aucs: Mapping[str, float], limit: float) -> None:
+    """Stop a run in which something without content tells the classes apart.
+
+    Parameters
+    ----------
+    aucs : mapping of str to float
+        What was looked at, and the AUC that it reaches.
+    limit : float
+        The highest AUC, 0.5..1, that is put up with; 1 puts up with everything.
+
+    Raises
+    ------
+    InputError
+        One is above, or could not be measured; names the worst.
+    """
+    if not 0.5 <= limit <= 1:
+        raise InputError("limit", f"must lie in 0.5..1, got {limit}")
+    worst = max(aucs, key=lambda name: (np.isnan(aucs[name]), aucs[name]), default=None)
+    if worst is not None and limit < 1 and not aucs[worst] <= limit:
+        raise InputError(worst, f"tells fake from real with an AUC of {aucs[worst]:.3f}, above {limit:g}")
 
 
 def _leave_sets_out(

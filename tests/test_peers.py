@@ -49,6 +49,8 @@ def test_a_model_that_lives_on_the_background_is_found_out(tmp_path, monkeypatch
         image = generator.integers(90, 110, (64, 64, 3)).astype(np.uint8)
         image[:8, :8] = 250 if label else 10  # the shortcut stands in a corner
         paths.append(str(write_image(tmp_path / f"{number}.png", image)))
+        with open(paths[-1], "ab") as file:
+            file.write(bytes(2000 * label))  # and the files of fakes are larger
     table["path"] = paths
     points = pd.DataFrame(
         [(24, 28, 40, 28, 32, 36, 26, 44, 38, 44)] * len(table),
@@ -68,4 +70,5 @@ def test_a_model_that_lives_on_the_background_is_found_out(tmp_path, monkeypatch
         assert found.loc[(split, "background only"), "auc"] == 1.0
         assert np.isnan(found.loc[(split, "face only"), "auc"])  # the same grey for all
         assert found.loc[(split, "six trivial features"), "auc"] > 0.9
+        assert found.loc[(split, "size of the file"), "auc"] == 1.0
         assert found.loc[(split, "background only"), "n"] <= 30

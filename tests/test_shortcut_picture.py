@@ -20,9 +20,9 @@ from dfutils.shortcut_picture import (
     mask_face,
     picture_features,
     picture_table,
-    refuse_shortcuts,
     write_masked,
 )
+from dfutils.shortcuts import refuse_shortcuts
 
 POINTS = np.array([[35, 40], [65, 40], [50, 58], [39, 72], [61, 72]], np.float32)  # of a face of 100 px
 
@@ -137,8 +137,8 @@ def test_planted_shortcut_in_pictures_is_found(crops):
     assert found["auc_low"] > 0.8
     assert found["auc_sharpness"] < 0.1  # fakes have less of it
     assert (found["n"], found["n_persons"]) == (60, 10)
-    with pytest.raises(InputError, match=r"faces: trivial features reach AUC .* > 0\.7"):
-        refuse_shortcuts(found)
+    with pytest.raises(InputError, match=r"six features: tells fake from real with an AUC of .*, above 0\.7"):
+        refuse_shortcuts({"six features": found["auc"]}, 0.7)
 
 
 def test_nothing_is_found_where_nothing_is():
@@ -146,17 +146,20 @@ def test_nothing_is_found_where_nothing_is():
     assert found["auc"] == pytest.approx(0.5, abs=0.1)
     assert found["auc_low"] < 0.5 < found["auc_high"]
     assert found["auc"] == max(found["auc_trees"], found["auc_logistic"])
-    refuse_shortcuts(found)
+    refuse_shortcuts({"six features": found["auc"]}, 0.7)
 
 
 def test_shortcut_is_named():
     found = audit_pictures(feature_frame(shift=2.0, name="saturation"), n_folds=4, n_resamples=20)
     assert found["auc"] > 0.85
     assert found["auc_saturation"] == pytest.approx(0.92, abs=0.05)  # normal, two deviations apart
-    with pytest.raises(InputError, match="saturation most"):
-        refuse_shortcuts(found)
-    with pytest.raises(InputError, match="trivial features"):
-        refuse_shortcuts(found | {"auc": float("nan")})
+    with pytest.raises(InputError, match=r"^saturation: "):
+        refuse_shortcuts({name: found[f"auc_{name}"] for name in ("blockiness", "saturation")}, 0.7)
+    with pytest.raises(InputError, match=r"^b: "):
+        refuse_shortcuts({"a": 0.99, "b": float("nan")}, 0.7)
+    refuse_shortcuts({"a": 0.99, "b": float("nan")}, 1.0)  # reported only
+    with pytest.raises(InputError, match="limit"):
+        refuse_shortcuts({}, 0.2)
 
 
 def test_what_tells_persons_tells_no_fakes():
