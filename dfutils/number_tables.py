@@ -17,12 +17,15 @@ or the records of a list, one column per line after the first:
     -->
     <!-- end of numbers -->
 
+A table in ``reports/`` is a run, too: ``records benchmarks.csv rows``.
+
 Keys may lead into a part: ``audit/normalised, 2 s``; of records ``split=unseen`` after the key keeps
 those with that value.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable
@@ -46,13 +49,15 @@ Reader = Callable[[str], dict]
 
 
 def read_published(run_id: str) -> dict:
-    """Return the metrics of a run in ``reports/results``.
+    """Return the metrics of a run in ``reports/results``, or as ``rows`` a table such as ``benchmarks.csv``.
 
     Raises
     ------
     InputError
         It is not there.
     """
+    if run_id.endswith(".csv"):
+        return {"rows": _read_rows(paths.PROJECT_ROOT / "reports" / Path(run_id).name)}
     path = paths.PROJECT_ROOT / "reports" / "results" / f"{run_id}.json"
     try:
         return json.loads(path.read_text())["metrics"]
@@ -119,6 +124,24 @@ def write_tables(files: list[Path]) -> list[Path]:
 def default_files() -> list[Path]:
     """Return the README and the cards of the shipped models."""
     return [paths.PROJECT_ROOT / "README.md", *sorted(paths.models_dir().glob("*/README.md"))]
+
+
+def _read_rows(path: Path) -> list[dict]:
+    """Read a table; numbers to three digits, as measured things deserve."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(path.name, "is no table in reports/: `make bench` writes those of speed") from error
+
+    def shorten(text: str) -> str:
+        try:
+            value = float(text)
+        except ValueError:
+            return text
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+    return [{name: shorten(text) for name, text in row.items()} for row in rows]
 
 
 def _scores(lines: list[str], name: str, read: Reader) -> list[tuple[str, ...]]:

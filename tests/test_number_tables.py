@@ -85,3 +85,19 @@ def test_published_tables_are_up_to_date(path):
     text = path.read_text()
     assert "<!-- numbers" in text, "its numbers would be written by hand"
     assert fill_tables(text, str(path)) == text
+
+
+def test_tables_of_measurements_are_read_from_reports(tmp_path, monkeypatch):
+    from dfutils import number_tables
+
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "speed.csv").write_text("what,s,ratio\nall,12345.6,0.012345\nhalf,1.5,\n")
+    monkeypatch.setattr(number_tables.paths, "PROJECT_ROOT", tmp_path)
+    marks = (
+        "<!-- numbers\nrecords {} rows\nwhat = what\ns = seconds\nratio = times\n-->\n<!-- end of numbers -->"
+    )
+    filled = fill_tables(marks.format("speed.csv"), "README.md")
+    assert "| all | 12,346 | 0.0123 |" in filled
+    assert "| half | 1.5 |  |" in filled
+    with pytest.raises(InputError, match="make bench"):
+        fill_tables(marks.format("../speed.csv"), "README.md") and fill_tables(marks.format("no.csv"), "R")
