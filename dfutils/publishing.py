@@ -26,6 +26,7 @@ def publish(
     notebooks: Sequence[str] = (),
     figures: Sequence[str] = (),
     target: Path | None = None,
+    cards: Sequence[str] = (),
 ) -> list[Path]:
     """Copy what was recorded in `dfutils.paths.reports_dir` into ``reports/``.
 
@@ -39,6 +40,8 @@ def publish(
         Names without suffix, e.g. ``"05-history"``.
     target : pathlib.Path, optional
         Default: ``reports/`` of the project.
+    cards : sequence of str
+        Names of Markdown pages without suffix, e.g. ``"robustness-voice"``.
 
     Returns
     -------
@@ -62,6 +65,9 @@ def publish(
         texts[target / "notebooks" / corpus / executed.name] = clean_notebook(executed, corpus)
     for run in runs:
         texts[target / "results" / f"{run['run_id']}.json"] = json.dumps(run, indent=1) + "\n"
+    for name in cards:
+        (page,) = _find(source, f"{name}.md")
+        texts[target / f"{corpus}-{page.name}"] = page.read_text()
     texts = {path: _hide_local_paths(text) for path, text in texts.items()}
     shown = _figures_with_faces() if corpus != "embedded" else set()
     pictures = {}

@@ -86,7 +86,7 @@ def card(table: pd.DataFrame, title: str = "model", about: str = "") -> str:
         f"- **Breaks the ranking** (AUC falls by {RANKING_FALL} or more, by persons not chance): "
         f"{_names(judged, 'ranking')}. No other threshold helps against these.",
         f"- **Breaks only the threshold** (a rate falls by {RATE_FALL:.0%} or more, the ranking holds): "
-        f"{_names(judged, 'threshold')}. Calibrating on such material would help.",
+        f"{_names(judged, 'threshold')}. Calibrating on such material helps there.",
         f"- **Does neither**: {_names(judged, 'holds')}.",
         "",
         "| perturbation | AUC at its worst level (95 %) | change | fakes found | reals in peace "

@@ -47,6 +47,15 @@ def test_results_figures_and_notebooks_arrive(run):
     assert len(results.read_results(target)) == 1  # not twice
 
 
+def test_cards_arrive_without_folders_of_this_machine(run):
+    folder, run_id = run
+    (folder / "run" / "robustness-voice.md").write_text(f"# Card of {folder / 'work'}\n")
+    publishing.publish([run_id], target=folder / "published", cards=["robustness-voice"])
+    assert (folder / "published" / "real-robustness-voice.md").read_text() == "# Card of <work>\n"
+    with pytest.raises(InputError, match="robustness-picture"):
+        publishing.publish([run_id], target=folder / "published", cards=["robustness-picture"])
+
+
 def test_restricted_faces_stay_here(run):
     folder, run_id = run
     publishing.publish([run_id], ["05"], [], folder / "published")
