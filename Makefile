@@ -4,7 +4,7 @@ PORT ?= 8866
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE = 1
 
-.PHONY: study test train-video train-audio app bench lab lint lock notebooks-strip clean
+.PHONY: study test train-video train-audio app bench fuzz lab lint lock notebooks-strip clean
 
 study: .venv/ready  ## run the notebooks (embedded corpus, or DFUTILS_DATA); PROFILE=name for others
 	$(BIN)/python -m dfutils study $(if $(PROFILE),--profile $(PROFILE))
@@ -21,8 +21,14 @@ train-audio: .venv/ready  ## train the voice model on DFUTILS_DATA; goes on wher
 app: .venv/ready  ## open the detector as a page in the browser, on this machine only; PORT=number
 	$(BIN)/python -m dfutils.app_server --port $(PORT)
 
-bench: .venv/ready  ## measure speed and memory beside the thesis' way: reports/benchmarks.csv
+bench: .venv/ready  ## measure speed beside the thesis' way, and time and memory over growing work: reports/
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/plot.py
+
+fuzz: .venv/ready  ## broken media through preprocessing and the detector; NUMBER=600 SEED=0 MINUTES=30
+	$(BIN)/python benchmarks/fuzz.py $(if $(NUMBER),--number $(NUMBER)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(MINUTES),--minutes $(MINUTES))
 
 lab: .venv/ready  ## open JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -6,9 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dfutils.errors import InputError
+
+A_WEEK = 7 * 24 * 3600.0  # [s]
+GUARDED = True  # files are judged in a child process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +73,7 @@ def _make_parser() -> argparse.ArgumentParser:
     publish.add_argument("run_ids", nargs="+", metavar="RUN", help="id of a recorded run")
     publish.add_argument("--notebooks", nargs="+", default=[], metavar="NAME", help="beginnings of names")
     publish.add_argument("--figures", nargs="+", default=[], metavar="NAME", help="for example 05-history")
+    publish.add_argument("--cards", nargs="+", default=[], metavar="NAME", help="such as robustness-voice")
     publish.set_defaults(run=_publish)
     numbers = commands.add_parser(
         "numbers", help="write the README's and the cards' tables from recorded runs"
@@ -82,6 +87,7 @@ def _detect(options: argparse.Namespace) -> int:
 
     from dfutils.annotate_many import plan_copies, try_annotate
     from dfutils.detector import DeepfakeDetector
+    from dfutils.guard import Limits
     from dfutils.judge_files import FileJudge
     from dfutils.media_files import find_media
     from dfutils.names import spell_out
@@ -96,11 +102,13 @@ def _detect(options: argparse.Namespace) -> int:
     outputs = (options.json, options.csv, options.html)
     copies = plan_copies(files, options.annotate) if options.annotate else {}
     n_failed = 0
-    with FileJudge(detector, files, *how, *outputs, fresh=options.fresh) as judge:
+    limits = Limits() if len(files) > 1 else replace(Limits(), seconds=A_WEEK)  # nothing waits for it
+    limits = limits if GUARDED else None
+    with FileJudge(detector, files, *how, *outputs, options.fresh, limits) as judge:
         for path in tqdm(files, unit="file", disable=len(files) < 2 or None):
             finding = judge.judge(path)
             tqdm.write(describe_findings(finding), file=sys.stderr if finding.get("error") else sys.stdout)
-            if copies and (reason := try_annotate(finding, copies[path], progress=True)):
+            if copies and (reason := try_annotate(finding, copies[path], True, judge.guard)):
                 n_failed += 1
                 tqdm.write(f"  no annotated copy: {spell_out(reason)}", file=sys.stderr)
     if judge.n_known:
@@ -146,7 +154,7 @@ def _rate(options: argparse.Namespace) -> int:
 def _publish(options: argparse.Namespace) -> int:
     from dfutils.publishing import publish
 
-    print(*publish(options.run_ids, options.notebooks, options.figures), sep="\n")
+    print(*publish(options.run_ids, options.notebooks, options.figures, cards=options.cards), sep="\n")
     return 0
 
 

@@ -18,7 +18,7 @@ from dfutils.clip_writer import write_clip
 from dfutils.descriptions import sha256_of
 from dfutils.errors import InputError
 from dfutils.images import check_file, read_image, write_image
-from dfutils.media_files import is_still
+from dfutils.media_files import is_still, name_for_ffmpeg
 from dfutils.playback import play_frames, probe_timing
 
 
@@ -132,7 +132,7 @@ def _comment_of(path: Path) -> str | None:
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with name_for_ffmpeg(path) as name, av.open(name, metadata_errors="ignore") as container:
             return container.metadata.get("comment")
     except (FFmpegError, OSError, ValueError):
         return None

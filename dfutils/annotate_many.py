@@ -7,9 +7,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dfutils.errors import InputError
 from dfutils.media_files import ANNOTATED, is_still
+
+if TYPE_CHECKING:
+    from dfutils.guard import Guard
 
 
 def plan_copies(files: Sequence[str], folder: str | os.PathLike) -> dict[str, Path]:
@@ -55,8 +59,10 @@ def name_copy(path: str | os.PathLike) -> str:
     return f"{stem}{ANNOTATED}{digest}{'.png' if is_still(path) else '.mp4'}"
 
 
-def try_annotate(findings: Mapping, copy: Path, progress: bool = False) -> str | None:
-    """Write the copy of one of many files; returns why it could not be, or None.
+def try_annotate(
+    findings: Mapping, copy: Path, progress: bool = False, guard: Guard | None = None
+) -> str | None:
+    """Write the copy of one of many files, in a guard's child process; returns why it could not be, or None.
 
     Files that could not be judged are passed over: that has been said.
     """
@@ -65,7 +71,8 @@ def try_annotate(findings: Mapping, copy: Path, progress: bool = False) -> str |
     from dfutils.annotate import write_annotated
 
     try:
-        write_annotated(findings["path"], findings, copy, progress)
+        job = (findings["path"], findings, copy, progress)
+        write_annotated(*job) if guard is None else guard.run(write_annotated, job)
     except InputError as error:
         return error.reason
     except Exception as error:  # whatever a file of unknown origin does to a decoder

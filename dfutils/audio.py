@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from dfutils.errors import InputError
 from dfutils.images import check_file
+from dfutils.media_files import name_for_ffmpeg
 from dfutils.paths import atomic_path
 
 SAMPLE_RATE_HZ = 16_000
@@ -48,7 +50,7 @@ def load_audio(
     chunks: list[np.ndarray] = []
     n_samples = 0
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with name_for_ffmpeg(path) as name, av.open(name, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise InputError(path, "has no sound")
             resampler = av.AudioResampler(format="fltp", layout=None, rate=sr)
@@ -87,8 +89,10 @@ def write_flac(path: str | os.PathLike, audio: np.ndarray, sr: int = SAMPLE_RATE
     """
     import soundfile
 
+    content = io.BytesIO()  # written by Python: libsndfile does not say that the disk is full
+    soundfile.write(content, np.clip(audio, -1, 1), sr, subtype="PCM_16", format="FLAC")
     with atomic_path(path) as temporary:
-        soundfile.write(temporary, np.clip(audio, -1, 1), sr, subtype="PCM_16", format="FLAC")
+        temporary.write_bytes(content.getvalue())
     return Path(path)
 
 

@@ -188,6 +188,9 @@ class FaceAugmentation:
         self.name = name
         self._local = threading.local()  # a pipeline holds its random state: one per thread
 
+    def __reduce__(self):  # threads do not go to other machines
+        return type(self), (self.name,)
+
     def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
         """Augment one image.
 

@@ -37,7 +37,11 @@ class ManifestSequence(keras.utils.PyDataset):
     epoch : int
         Set by `set_epoch`: Keras goes on through `on_epoch_end`, and `dfutils.training.fit` sets it
         itself, so that a resumed run goes on with the numbers it would have had.
+    least : int
+        Samples of a batch; a shorter rest joins the batch before it. Several devices need one each.
     """
+
+    least = 1
 
     def __init__(
         self,
@@ -92,8 +96,12 @@ class ManifestSequence(keras.utils.PyDataset):
         """Go on to the next epoch; Keras calls it."""
         self.set_epoch(self.epoch + 1)
 
+    def __getstate__(self) -> dict:
+        """Leave the threads behind: on another machine batches are made when they are asked for."""
+        return self.__dict__ | {"_executor": None, "_ahead": {}}
+
     def __len__(self) -> int:
-        return -(-self._n_served // self.batch_size)
+        return count_batches(self._n_served, self.batch_size, self.least)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if not 0 <= index < len(self):
@@ -107,7 +115,7 @@ class ManifestSequence(keras.utils.PyDataset):
         return self._ahead.pop(index).result()
 
     def _make_batch(self, index: int, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = order[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = order[batch_rows(index, len(self), self.batch_size)]
         seeds = [
             int(np.random.SeedSequence([self.seed, epoch, pair]).generate_state(1)[0])
             for pair in self._pairs[rows]
@@ -118,3 +126,54 @@ class ManifestSequence(keras.utils.PyDataset):
     def load(self, row: int, seed: int) -> np.ndarray:
         """Make one sample; subclasses do."""
         raise TypeError(f"{type(self).__name__} does not say how to load a sample")
+
+
+def count_batches(n_rows: int, batch_size: int, least: int = 1) -> int:
+    """Count batches; a rest of less than ``least`` rows is no batch of its own."""
+    n_whole, rest = divmod(n_rows, batch_size)
+    return max(1, n_whole + (rest >= least))
+
+
+def batch_rows(index: int, n_batches: int, batch_size: int) -> slice:
+    """Return the places of a batch's rows; the last batch takes all that are left."""
+    return slice(index * batch_size, (index + 1) * batch_size if index + 1 < n_batches else None)
+
+
+class ArraySequence(keras.utils.PyDataset):
+    """Batches of arrays in memory, such as cached features, in an order of their own for every epoch.
+
+    Keras would shuffle them by a generator that goes on from epoch to epoch, so that a resumed run
+    would see another order than an undisturbed one.
+
+    Parameters
+    ----------
+    samples, labels : numpy.ndarray, shape=(n, ...) and (n,)
+    batch_size : int
+    seed : int
+    """
+
+    least = 1  # as of `ManifestSequence`
+
+    def __init__(self, samples: np.ndarray, labels: np.ndarray, batch_size: int = 32, seed: int = 42):
+        super().__init__(workers=1, use_multiprocessing=False)
+        if not len(samples):
+            raise InputError("samples", "has no rows to make batches of")
+        self.samples, self.labels = samples, labels
+        self.batch_size, self.seed = batch_size, seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is served."""
+        self.epoch = epoch
+        self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch; Keras calls it."""
+        self.set_epoch(self.epoch + 1)
+
+    def __len__(self) -> int:
+        return count_batches(len(self.samples), self.batch_size, self.least)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._order[batch_rows(index, len(self), self.batch_size)]
+        return self.samples[rows], self.labels[rows]

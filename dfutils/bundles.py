@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dfutils.backend import keras
+from dfutils.checkpoints import hdf5_bytes
 from dfutils.descriptions import (
     ONNX_NAME,
     WEIGHTS_NAME,
@@ -24,7 +25,7 @@ from dfutils.errors import IntegrityError
 from dfutils.models import ModelConfig, build_model
 from dfutils.onnx_export import export_onnx, verify_onnx
 from dfutils.onnx_weights import fill_model
-from dfutils.paths import atomic_path
+from dfutils.paths import atomic_path, reserve
 
 __all__ = ["Bundle", "load_bundle", "load_weights", "read_description", "save_bundle"]
 
@@ -61,6 +62,7 @@ def save_bundle(bundle: Bundle, folder: str | os.PathLike, onnx_only: bool = Fal
         bundle.sha256 = onnx["sha256"]
     else:
         with atomic_path(folder / WEIGHTS_NAME) as temporary:
+            reserve(temporary, hdf5_bytes(bundle.model))
             bundle.model.save_weights(temporary)
             onnx = _try_save_onnx(bundle, folder / ONNX_NAME)
             bundle.sha256 = sha256_of(temporary)

@@ -18,7 +18,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from dfutils.audio import load_audio, write_flac
-from dfutils.errors import InputError
+from dfutils.errors import InputError, StorageError
+from dfutils.guard import GuardError, Limits
 from dfutils.jobs import run_jobs
 from dfutils.manifest import make_manifest, write_manifest
 from dfutils.paths import atomic_path
@@ -36,6 +37,7 @@ def make_copies(
     per_clip: int | None = None,
     max_seconds: float = 30.0,
     progress: bool = True,
+    limits: Limits | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Copy every bona fide row of a manifest; resumable.
 
@@ -55,6 +57,8 @@ def make_copies(
     max_seconds : float
         Read no more of a file [s].
     progress : bool
+    limits : dfutils.guard.Limits, optional
+        For one clip with all its copies.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def make_copies(
         name = f"{seed}/{row['dataset']}/{row['source']}/{Path(row['path']).name}"
         order = np.random.default_rng(_hash(name)).permutation(len(methods))[:per_clip]
         jobs.append((row["path"], folder, name, [methods[k] for k in sorted(order)], max_seconds))
-    stream = run_jobs(_copy_clip, jobs, workers)
+    stream = run_jobs(_copy_clip, jobs, workers, True, limits or Limits(), _reject)
     results = list(tqdm(stream, total=len(jobs), desc="copies", unit="clip", disable=not progress))
     rows = [
         {**row, "path": path, "label": 1, "method": f"copy-{method}", "copy_of": row["path"]}
@@ -132,9 +136,15 @@ def _copy_clip(
                 audio = load_audio(path, max_seconds=max_seconds) if audio is None else audio
                 write_flac(target, copy_synthesize(audio, method, _hash(f"{name}/{method}")))
             made[method] = str(target)
+        except StorageError:  # no fault of the clip
+            raise
         except ValueError as error:  # InputError, and what the vocoders themselves refuse
             failed[method] = getattr(error, "reason", str(error))
     return made, failed
+
+
+def _reject(job: tuple, failure: GuardError) -> tuple[dict[str, str], dict[str, str]]:
+    return {}, dict.fromkeys(job[3], failure.reason)
 
 
 def _is_good(path: Path) -> bool:

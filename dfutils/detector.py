@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -73,6 +74,11 @@ class DeepfakeDetector:
         self._folders = {"picture": picture_model, "voice": voice_model}
         self._bundles: dict = {}
         self._detectors: dict = {}
+
+    @property
+    def folders(self) -> tuple[str | os.PathLike | None, str | os.PathLike | None]:
+        """What it was made with: `keep_detector` makes the same one in another process."""
+        return self._folders["picture"], self._folders["voice"]
 
     def bundle(self, kind: str) -> Bundle:
         """Return the loaded model for ``"picture"`` or ``"voice"``, a `dfutils.descriptions.Bundle`.
@@ -185,6 +191,14 @@ class DeepfakeDetector:
     def _judge_voice(self, path: Path, n_fragments: int, seconds: float | None) -> Judgement:
         audio = load_audio(path, max_seconds=MAX_AUDIO_SECONDS)
         return judge_voice(audio, self.bundle("voice"), n_fragments, seconds)
+
+
+@functools.lru_cache(maxsize=1)
+def keep_detector(
+    picture_model: str | os.PathLike | None, voice_model: str | os.PathLike | None
+) -> DeepfakeDetector:
+    """Return a detector, the same one the next time: for child processes (`dfutils.guard`)."""
+    return DeepfakeDetector(picture_model, voice_model)
 
 
 _READABLE = (AbstainError, NoModelError)  # what is wrong is not the file

@@ -30,6 +30,13 @@ class InputError(ValueError):
         return type(self), (self.subject, self.reason)
 
 
+class StorageError(InputError):
+    """A file or folder cannot be written: the disk is full, read-only or not allowed.
+
+    It says nothing about the sample that was being worked on, so it never becomes a reject.
+    """
+
+
 class IntegrityError(InputError):
     """A file is not the one that was recorded (its sha256 differs, or a part is missing)."""
 

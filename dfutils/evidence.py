@@ -18,12 +18,17 @@ from dfutils.video import read_frames_at
 
 if TYPE_CHECKING:
     from dfutils.detector import DeepfakeDetector
+    from dfutils.guard import Guard
 
 Crops = dict[tuple[int, int], np.ndarray]
 
 
 def make_case(
-    findings: Mapping, detector: DeepfakeDetector, crops: Crops | None = None, n_moments: int = N_NOTABLE
+    findings: Mapping,
+    detector: DeepfakeDetector,
+    crops: Crops | None = None,
+    n_moments: int = N_NOTABLE,
+    guard: Guard | None = None,
 ) -> Case:
     """Put together what an HTML report shows of one file.
 
@@ -38,6 +43,8 @@ def make_case(
         ``report.picture.crops``; without, the faces are read from the file again.
     n_moments : int
         At most.
+    guard : dfutils.guard.Guard, optional
+        Read the file and run the model in its child process.
 
     Returns
     -------
@@ -47,8 +54,11 @@ def make_case(
     moments, portraits, missing = [], {}, None
     if not findings.get("error") and findings["picture"].get("scores"):
         try:
-            bundle = detector.bundle("picture")
-            moments, portraits = collect_faces(findings, bundle, crops, n_moments)
+            if guard is None:
+                moments, portraits = collect_faces(findings, detector.bundle("picture"), crops, n_moments)
+            else:
+                job = (detector.folders, findings, crops, n_moments)
+                moments, portraits = guard.run(_collect_faces, job, findings["path"])
         except InputError as error:  # the file or the model has gone meanwhile: the findings stand
             missing = f"not shown: {error.reason}"
     media = findings.get("media", {})
@@ -62,6 +72,12 @@ def make_case(
         portraits,
         {name: value for name, value in facts.items() if value is not None},
     )
+
+
+def _collect_faces(folders: tuple, findings: Mapping, *arguments) -> tuple:
+    from dfutils.detector import keep_detector
+
+    return collect_faces(findings, keep_detector(*folders).bundle("picture"), *arguments)
 
 
 def collect_faces(

@@ -15,6 +15,7 @@ from dfutils.paths import ASSETS
 
 YUNET_FILE = ASSETS / "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+MAX_PIXELS = 24_000_000  # that YuNet looks at: it takes 80 bytes for each
 DETECTORS = ("yunet", "mtcnn", "retinaface", "dsfd")
 
 
@@ -55,7 +56,7 @@ class YuNetDetector:
     """YuNet through ``cv2.FaceDetectorYN`` [1]_; the model file ships with the package (MIT).
 
     The image is scaled so that its long side is at most ``max_side``, because YuNet was trained
-    on faces of 10 to 300 px; where that finds nothing, the full size is tried.
+    on faces of 10 to 300 px; where that finds nothing, the full size is tried, up to `MAX_PIXELS`.
 
     Parameters
     ----------
@@ -81,7 +82,10 @@ class YuNetDetector:
         """See `FaceDetector.detect`."""
         scale = min(1.0, self._max_side / max(image.shape[:2]))
         faces = self._detect_at(image, scale)
-        return faces if faces or scale == 1.0 else self._detect_at(image, 1.0)
+        if faces or scale == 1.0:
+            return faces
+        n_pixels = image.shape[0] * image.shape[1]
+        return self._detect_at(image, min(1.0, (MAX_PIXELS / n_pixels) ** 0.5))
 
     def _detect_at(self, image: np.ndarray, scale: float) -> list[Face]:
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])

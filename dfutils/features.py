@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from dfutils.backend import keras
 from dfutils.batches import ManifestSequence
+from dfutils.cluster import n_workers
 from dfutils.errors import InputError
+from dfutils.jobs import run_jobs
 from dfutils.manifest import fingerprint
 from dfutils.models import get_backbone
 from dfutils.paths import atomic_path
-from dfutils.training import PredictBar
 
 
 def backbone_features(
-    model: keras.Model, data: ManifestSequence, folder: str | os.PathLike, progress: bool = True
+    model: keras.Model,
+    data: ManifestSequence,
+    folder: str | os.PathLike,
+    progress: bool = True,
+    block_batches: int = 16,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute, or take from the cache, what the frozen backbone makes of a manifest.
+    """Compute, or take from the cache, what the frozen backbone makes of a manifest; resumable.
 
     While the backbone is frozen and there is no augmentation, its output for a picture never
-    changes: computed once, every later epoch costs next to nothing.
+    changes: computed once, every later epoch costs next to nothing. The cache fills block by block:
+    after an interruption those that are there stay, and several processes that share the folder,
+    started alike, share the blocks. Under `dfutils.cluster.on_cluster` the workers compute them.
 
     Parameters
     ----------
@@ -36,14 +46,44 @@ def backbone_features(
     folder : str or os.PathLike
         Of the cache; entries are keyed by the manifest, its files' sizes and times, the loader's
         settings and the backbone's weights.
+    progress : bool
+    block_batches : int
+        Batches that an interruption costs, at most.
 
     Returns
     -------
     features : numpy.ndarray, shape=(n, n_features), float32
+        The same to 1e-5 of their size, however many processes computed them.
     labels : numpy.ndarray, shape=(n,), int32
+
+    Raises
+    ------
+    InputError
+        The data is shuffled or augmented.
+    StorageError
+        The cache cannot be written.
     """
     if data.shuffle or data.augment.name != "none":
         raise InputError("data", "features can be cached only without shuffling and augmentation")
+    key = _key(model, data)
+    path, parts = Path(folder) / f"features-{key}.npz", Path(folder) / f"parts-{key}"
+    if not path.exists():
+        starts = range(0, len(data), block_batches)
+        blocks = {start: parts / f"{start:07d}.npz" for start in starts}
+        _fill_blocks(model, data, blocks, parts / f"backbone-{block_batches}.keras", block_batches, progress)
+        try:
+            features = np.concatenate([_read_block(block) for block in blocks.values()])
+            with atomic_path(path) as temporary, open(temporary, "wb") as file:
+                np.savez(file, features=features, labels=data.labels)
+        except FileNotFoundError:  # another process has just put them together, and cleared up
+            if not path.exists():
+                raise
+    shutil.rmtree(parts, ignore_errors=True)  # also what a kill in the middle of this has left
+    with np.load(path, allow_pickle=False) as cached:
+        return cached["features"], cached["labels"]
+
+
+def _key(model: keras.Model, data: ManifestSequence) -> str:
     key = hashlib.sha256(fingerprint(data.manifest).encode())
     for path in data.manifest["path"]:
         stat = os.stat(path)
@@ -52,16 +92,44 @@ def backbone_features(
     key.update(json.dumps([type(data).__name__, settings], default=str, sort_keys=True).encode())
     for weight in get_backbone(model).get_weights():
         key.update(np.ascontiguousarray(weight).tobytes())
-    path = Path(folder) / f"features-{key.hexdigest()[:20]}.npz"
-    if path.exists():
-        with np.load(path, allow_pickle=False) as cached:
-            return cached["features"], cached["labels"]
-    until_features = keras.Model(model.input, get_backbone_output(model))
-    callbacks = [PredictBar(len(data))] if progress else []
-    features = until_features.predict(data, verbose=0, callbacks=callbacks).astype(np.float32)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, features=features, labels=data.labels)
-    return features, data.labels
+    return key.hexdigest()[:20]
+
+
+def _fill_blocks(model, data, blocks: dict[int, Path], network_path: Path, n: int, progress: bool) -> None:
+    network = keras.Model(model.input, get_backbone_output(model))
+    first = int(np.random.default_rng().integers(len(blocks)))  # processes begin at different places
+    order = [*blocks][first:] + [*blocks][:first]
+    with tqdm(total=len(data), desc="features", unit="batch", disable=not progress) as bar:
+        if n_workers():  # a worker makes the network once, in some ten seconds, and keeps it
+            with atomic_path(network_path) as temporary:
+                network.save(temporary)
+            jobs = [(network_path, data, start, n, blocks[start]) for start in order]
+            for n_done in run_jobs(_fill_block, jobs, in_order=False):
+                bar.update(n_done)
+            return
+        for start in order:  # here one process suffices: the backend uses all cores
+            bar.update(_fill_block(network, data, start, n, blocks[start]))
+
+
+def _fill_block(network, data: ManifestSequence, start: int, n: int, path: Path) -> int:
+    """Compute the features of a block of batches unless they are there; returns how many batches it has."""
+    numbers = range(start, min(start + n, len(data)))
+    if not path.exists():
+        network = network if isinstance(network, keras.Model) else _load_network(network)
+        batches = [network.predict_on_batch(data[number][0]) for number in numbers]
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, np.concatenate(batches).astype(np.float32))  # np.save ignores that a disk is full
+    return len(numbers)
+
+
+def _read_block(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as file:
+        return file["arr_0"]
+
+
+@functools.lru_cache(maxsize=1)
+def _load_network(path: Path) -> keras.Model:
+    return keras.saving.load_model(path, compile=False)
 
 
 def get_backbone_output(model: keras.Model):

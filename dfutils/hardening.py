@@ -16,12 +16,13 @@ from tqdm.auto import tqdm
 from dfutils.adversarial import fgsm
 from dfutils.batches import ManifestSequence
 from dfutils.bundles import load_bundle, load_weights
+from dfutils.checkpoints import hdf5_bytes
 from dfutils.datasets import FaceSequence
 from dfutils.descriptions import Bundle, sha256_of
 from dfutils.errors import InputError
 from dfutils.manifest import fingerprint
 from dfutils.models import compile_model, get_backbone, unfreeze, warm_up_and_cosine
-from dfutils.paths import atomic_path
+from dfutils.paths import atomic_path, reserve
 from dfutils.robustness_attacks import measure_attacks
 
 LAYERS = ("all", "head")
@@ -97,6 +98,7 @@ def harden(
         _train(bundle, data, epsilon, layers, learning_rate, seed, progress)
     if path and not path.exists():
         with atomic_path(path) as temporary:
+            reserve(temporary, hdf5_bytes(bundle.model))
             bundle.model.save_weights(temporary)
     return replace(bundle, sha256=sha256_of(path) if path else f"hardened-{name}")
 

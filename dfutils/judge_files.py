@@ -12,15 +12,16 @@ from pathlib import Path
 from dfutils import __version__
 from dfutils.csv_report import render_csv
 from dfutils.descriptions import sha256_of
-from dfutils.detector import DeepfakeDetector
+from dfutils.detector import DeepfakeDetector, keep_detector
 from dfutils.errors import InputError
 from dfutils.evidence import make_case
+from dfutils.guard import Guard, Limits
 from dfutils.html_case import render_case
 from dfutils.html_report import assemble_page
 from dfutils.images import check_file
 from dfutils.judge_picture import N_NOTABLE
 from dfutils.paths import atomic_path
-from dfutils.report import SCHEMA
+from dfutils.report import SCHEMA, Report
 
 N_MOMENTS_OF_MANY = 4  # faces shown of each of several files, so that the page stays small
 PATIENCE = 20  # the growing page is written when that takes less than 1/20 of the time
@@ -47,12 +48,17 @@ class FileJudge:
         `dfutils.csv_report.render_csv`, `dfutils.html_report.render_report`.
     fresh : bool
         Take nothing over.
+    limits : dfutils.guard.Limits, optional
+        Judge in a child process that may take no more for one file: one that crashes its decoder, hangs
+        or grows has ``error``, and the next one is judged. Without, all is done in this process.
 
     Attributes
     ----------
     findings : list of dict
     n_known : int
         How many of them were taken over.
+    guard : dfutils.guard.Guard or None
+        Of the child process.
 
     Raises
     ------
@@ -71,6 +77,7 @@ class FileJudge:
         csv_path: str | os.PathLike | None = None,
         html_path: str | os.PathLike | None = None,
         fresh: bool = False,
+        limits: Limits | None = None,
     ):
         self._detector, self._files = detector, [str(Path(path)) for path in files]
         self._json, self._csv, self._html = json_path, csv_path, html_path
@@ -91,12 +98,15 @@ class FileJudge:
         self._page_at, self._page_took = 0.0, 0.0
         self.findings: list[dict] = []
         self.n_known = 0
+        self.guard = Guard(limits) if limits else None
         self._save()
 
     def __enter__(self) -> FileJudge:
         return self
 
     def __exit__(self, *_) -> None:
+        if self.guard:
+            self.guard.close()
         if self._html and self._sections:
             self._write_page()
 
@@ -119,7 +129,7 @@ class FileJudge:
             sha256 = self._check(path)
             finding = self._recall(path, sha256)
             if finding is None:
-                report = self._detector.analyze(path, *self._arguments)
+                report = self._analyze(path)
                 finding, crops = report.to_dict(), report.picture.crops
             else:
                 self.n_known += 1
@@ -139,10 +149,16 @@ class FileJudge:
         self._done.append(_to_json(finding))
         if self._html:
             several = len(self._files) > 1
-            case = make_case(finding, self._detector, crops, N_MOMENTS_OF_MANY if several else N_NOTABLE)
+            n_moments = N_MOMENTS_OF_MANY if several else N_NOTABLE
+            case = make_case(finding, self._detector, crops, n_moments, self.guard)
             self._sections.append(render_case(case, len(self.findings), len(self._files)))
         self._save()
         return finding
+
+    def _analyze(self, path: str) -> Report:
+        if self.guard is None:
+            return self._detector.analyze(path, *self._arguments)
+        return self.guard.run(_analyze, (self._detector.folders, path, *self._arguments), path)
 
     def _check(self, path: str) -> str | None:
         if os.path.isdir(path):
@@ -196,6 +212,11 @@ def read_findings(path: str | os.PathLike) -> dict[str, dict]:
         raise InputError(
             path, "is there and holds no findings to go on from; --fresh overwrites it"
         ) from error
+
+
+def _analyze(folders: tuple, path: str, *arguments) -> Report:
+    """Judge a file in a child process, which keeps the models for the next one."""
+    return keep_detector(*folders).analyze(path, *arguments)
 
 
 def _check_outputs(outputs: list[str | os.PathLike], files: list[str]) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ _PICTURE = "jpg jpeg png webp bmp tif tiff"
 _SOUND = "wav flac mp3 m4a aac ogg oga opus wma aif aiff"
 ANNOTATED = "-annotated-"  # in the names of what `dfutils.annotate` writes, before eight digits
 _IS_ANNOTATED = re.compile(rf"{ANNOTATED}[0-9a-f]{{8}}\.(mp4|png)$")
+_NUMBERS = re.compile(r"%\d*d")
 SUFFIXES = frozenset(f".{name}" for name in f"{_VIDEO} {_PICTURE} {_SOUND}".split())
 
 
@@ -31,7 +35,7 @@ def probe_media(path: str | os.PathLike) -> MediaInfo:
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with name_for_ffmpeg(path) as name, av.open(name, metadata_errors="ignore") as container:
             if container.format.name.endswith("_pipe") or container.format.name == "image2":
                 return MediaInfo()  # a picture, for which FFmpeg makes up 25 Hz
             duration_s = (container.duration or 0) / 1e6
@@ -44,6 +48,27 @@ def probe_media(path: str | os.PathLike) -> MediaInfo:
     return MediaInfo(
         round(duration_s, 3) if duration_s > 0 else None, round(fps, 4) if 0.1 <= fps <= 1000 else None
     )
+
+
+@contextmanager
+def name_for_ffmpeg(path: str | os.PathLike) -> Iterator[str]:
+    """Give a name by which FFmpeg opens this file, and nothing else; good for opening it.
+
+    What stands before a ":" is a protocol to it (``http:clip.mp4`` would be fetched), and ``%03d`` is any
+    number: a file of that name would stand for all its neighbours.
+    """
+    name = os.path.abspath(path)
+    if not _NUMBERS.search(name):
+        yield name
+        return
+    suffix = Path(name).suffix
+    with tempfile.TemporaryDirectory(prefix="dfutils-") as folder:
+        link = os.path.join(folder, "file" + (suffix if suffix[1:].isalnum() else ""))
+        try:
+            os.symlink(name, link)
+        except OSError:  # Windows lets few people do that
+            shutil.copyfile(name, link)
+        yield link
 
 
 def is_still(path: str | os.PathLike) -> bool:

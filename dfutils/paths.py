@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dfutils.errors import InputError
+from dfutils.errors import InputError, StorageError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 ASSETS = Path(__file__).resolve().parent / "assets"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def _from_environment(name: str) -> Path | None:
@@ -70,9 +73,10 @@ def models_dir() -> Path:
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it over ``path`` if the block succeeds.
 
-    A reader sees the old file or the whole new one, never half of it, even after a power cut
-    between the two. The temporary name keeps the suffix, because writers such as OpenCV and
-    Keras choose the format by it.
+    A reader sees the old file or the whole new one, never half of it, even after a power cut: the
+    content is on the disk before the name is. The temporary name keeps the suffix, because writers
+    such as OpenCV and Keras choose the format by it. A killed process leaves it behind; nothing reads
+    files named ``.partial-*``, and they may be deleted while nothing runs.
 
     Parameters
     ----------
@@ -86,8 +90,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
-        The folder cannot be written.
+    StorageError
+        The folder cannot be written, or the disk is full or fails; ``path`` is as it was.
     """
     path = Path(path)
     suffixes = "".join(path.suffixes[-2:])
@@ -95,12 +99,65 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffixes, dir=path.parent)
     except OSError as error:
-        raise InputError(path.parent, f"cannot be written ({error.strerror})") from error
+        raise cannot_be_written(path.parent, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        try:
+            _put_in_place(temporary, path)
+        except OSError as error:
+            raise cannot_be_written(path, error) from error
+    except StorageError:
+        raise
+    except Exception as error:  # HDF5 and others have their own ways of saying that a disk is full
+        reason = disk_trouble(error)
+        if reason is None:
+            raise
+        raise StorageError(path, f"cannot be written ({reason})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that fails; what is left is never read
+            temporary.unlink(missing_ok=True)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    temporary.chmod(0o644)
+    with open(temporary, "r+b") as file:
+        os.fsync(file.fileno())  # network file systems tell only here that they are full
+    os.replace(temporary, path)
+
+
+def cannot_be_written(path: Path, error: OSError) -> StorageError:
+    """Turn what the system said into words; to be raised."""
+    reason = "a file stands where a folder is to be" if error.errno == errno.EEXIST else error.strerror
+    return StorageError(path, f"cannot be written ({(reason or str(error)).lower()})")
+
+
+def reserve(path: Path, n_bytes: int) -> None:
+    """Make sure that a file can grow to so many bytes, before a library writes it.
+
+    HDF5 crashes the process, some time later, where a write fails. To be called in a block of
+    `atomic_path`, which turns the error into words. Does nothing where the system cannot tell.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+            file.truncate(0)
+
+
+def disk_trouble(error: BaseException) -> str | None:
+    """Tell in plain words what is wrong with the disk, if that is what an exception is about.
+
+    Parameters
+    ----------
+    error : BaseException
+        Also of libraries that hide the system's number in their text, such as HDF5.
+
+    Returns
+    -------
+    str or None
+        For example "no space left on device"; None where it is about something else.
+    """
+    found = re.search(r"errno = (\d+)", str(error))
+    number = getattr(error, "errno", None) or (int(found[1]) if found else None)
+    return os.strerror(number).lower() if number in DISK_ERRORS else None

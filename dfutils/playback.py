@@ -17,6 +17,7 @@ import numpy as np
 
 from dfutils.errors import InputError
 from dfutils.images import check_file
+from dfutils.media_files import name_for_ffmpeg
 from dfutils.video import open_capture
 
 RATES_HZ = (5.0, 60.0)  # of what is written
@@ -76,7 +77,7 @@ def probe_timing(path: str | os.PathLike) -> Timing:
 
     path = check_file(path)
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with name_for_ffmpeg(path) as name, av.open(name, metadata_errors="ignore") as container:
             covers = av.stream.Disposition.attached_pic
             pictures = [stream for stream in container.streams.video if not stream.disposition & covers]
             if not pictures:
@@ -123,7 +124,7 @@ def _can_be_heard(path: Path) -> bool:
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with name_for_ffmpeg(path) as name, av.open(name, metadata_errors="ignore") as container:
             return next(container.decode(audio=0), None) is not None
     except FFmpegError:
         return False

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from dfutils.audio import MIN_SECONDS, SAMPLE_RATE_HZ, load_audio, normalise_voice, rms_dbfs, write_flac
 from dfutils.errors import InputError
+from dfutils.guard import GuardError, Limits
 from dfutils.jobs import run_jobs
 from dfutils.manifest import COLUMNS, make_manifest, write_manifest
 from dfutils.paths import atomic_path
@@ -39,8 +40,12 @@ def extract_clips(
     max_seconds: float = 30.0,
     n_jobs: int = 2,
     progress: bool = True,
+    limits: Limits | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decode every voice to 16 kHz mono FLAC; resumable.
+
+    A file that crashes its decoder, takes too long or needs too much memory is one reject, and is
+    recorded, so that a second run does not try it again.
 
     Parameters
     ----------
@@ -55,6 +60,8 @@ def extract_clips(
     n_jobs : int
         Parallel processes.
     progress : bool
+    limits : dfutils.guard.Limits, optional
+        For one file.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def extract_clips(
         raise InputError("voices", "the table has no rows to make clips of")
     folder = Path(folder).absolute()
     jobs = [(path, folder, normalise, max_seconds) for path in voices["path"]]
-    stream = run_jobs(_process_voice, jobs, n_jobs)
+    stream = run_jobs(_process_voice, jobs, n_jobs, True, limits or Limits(), _reject)
     records = list(tqdm(stream, total=len(jobs), desc="voices", unit="clip", disable=not progress))
     rows, rejects = [], []
     for row, record in zip(voices.to_dict("records"), records):
@@ -96,13 +103,12 @@ def extract_clips(
 
 def _process_voice(path: str, folder: Path, normalise: bool, max_seconds: float) -> dict:
     """Decode one voice, or take up its finished clip; never raises for a bad file."""
-    stat = os.stat(path) if os.path.exists(path) else None
-    identity = [path, stat and [stat.st_size, stat.st_mtime_ns], normalise, max_seconds]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-    relative = Path("clips") / f"{Path(path).stem[:40]}-{key}.flac"
+    key, relative = _name_clip(path, normalise, max_seconds)
     record_path = (folder / relative).with_suffix(".json")
-    if record_path.exists() and (folder / relative).exists():
-        return json.loads(record_path.read_text())
+    if record_path.exists():
+        record = json.loads(record_path.read_text())
+        if "reason" in record or (folder / relative).exists():
+            return record
     try:
         audio = load_audio(path, max_seconds=max_seconds)
         level = rms_dbfs(audio)
@@ -122,3 +128,21 @@ def _process_voice(path: str, folder: Path, normalise: bool, max_seconds: float)
     with atomic_path(record_path) as temporary:
         temporary.write_text(json.dumps(record))
     return record
+
+
+def _reject(job: tuple, failure: GuardError) -> dict:
+    """Record a file that no process survives; one that was killed is tried again."""
+    path, folder, normalise, max_seconds = job
+    record = {"reason": failure.reason}
+    _, relative = _name_clip(path, normalise, max_seconds)
+    if failure.kind != "killed":
+        with atomic_path((folder / relative).with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps(record))
+    return record
+
+
+def _name_clip(path: str, normalise: bool, max_seconds: float) -> tuple[str, Path]:
+    stat = os.stat(path) if os.path.exists(path) else None
+    identity = [path, stat and [stat.st_size, stat.st_mtime_ns], normalise, max_seconds]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return key, Path("clips") / f"{Path(path).stem[:40]}-{key}.flac"

@@ -14,8 +14,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from dfutils.crops import CropGeometry, crop_face, resize_image
-from dfutils.errors import InputError
+from dfutils.errors import InputError, StorageError
 from dfutils.faces import Face, make_detector
+from dfutils.guard import GuardError, Limits
 from dfutils.images import write_image
 from dfutils.jobs import run_jobs
 from dfutils.manifest import COLUMNS, make_manifest, write_manifest
@@ -68,11 +69,13 @@ def extract_crops(
     settings: CropSettings | None = None,
     n_jobs: int = 2,
     progress: bool = True,
+    limits: Limits | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cut the largest face out of sampled frames of every video.
 
     Each finished video leaves a small JSON record beside its crops; a second run, or one after an
-    interruption, takes up what is recorded under the same settings and the same file.
+    interruption, takes up what is recorded under the same settings and the same file. A video that
+    crashes its decoder, takes too long or needs too much memory is one reject, and is recorded as well.
 
     Parameters
     ----------
@@ -85,6 +88,8 @@ def extract_crops(
         Parallel processes (joblib).
     progress : bool
         Show a progress bar.
+    limits : dfutils.guard.Limits, optional
+        For one video.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def extract_crops(
                 (row["path"], row["label"], folder, settings, boxes.get((row["dataset"], row["source"])))
                 for row in wave.to_dict("records")
             ]
-            for record in run_jobs(_process_video, jobs, n_jobs, in_order=False):
+            for record in run_jobs(_process_video, jobs, n_jobs, False, limits or Limits(), _reject):
                 records[record["video"]] = record
                 bar.update()
     rows, rejects = [], []
@@ -158,9 +163,7 @@ def _cached_detector(name: str, min_confidence: float):
 
 def _process_video(path: str, label: int, folder: Path, settings: CropSettings, reuse: dict | None) -> dict:
     """Cut one video, or read its record; never raises for a bad video."""
-    stat = os.stat(path) if os.path.exists(path) else None
-    identity = [path, stat and [stat.st_size, stat.st_mtime_ns], asdict(settings), reuse]
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
+    key = _key(path, settings, reuse)
     record_path = folder / "records" / f"{key}.json"
     if record_path.exists():
         record = json.loads(record_path.read_text())
@@ -169,11 +172,30 @@ def _process_video(path: str, label: int, folder: Path, settings: CropSettings, 
     record = {"video": path, "size_hw": None, "crops": [], "rejects": []}
     try:
         _cut(Path(path), label, folder, key, settings, reuse, record)
+    except StorageError:  # no fault of the video
+        raise
     except InputError as error:
         record["rejects"].append({"frame_index": -1, "reason": error.reason})
     with atomic_path(record_path) as temporary:
         temporary.write_text(json.dumps(record))
     return record
+
+
+def _reject(job: tuple, failure: GuardError) -> dict:
+    """Record a video that no process survives, so that only one that was killed is tried again."""
+    path, _, folder, settings, reuse = job
+    record = {"video": path, "size_hw": None, "crops": []}
+    record["rejects"] = [{"frame_index": -1, "reason": failure.reason}]
+    if failure.kind != "killed":
+        with atomic_path(folder / "records" / f"{_key(path, settings, reuse)}.json") as temporary:
+            temporary.write_text(json.dumps(record))
+    return record
+
+
+def _key(path: str, settings: CropSettings, reuse: dict | None) -> str:
+    stat = os.stat(path) if os.path.exists(path) else None
+    identity = [path, stat and [stat.st_size, stat.st_mtime_ns], asdict(settings), reuse]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _cut(

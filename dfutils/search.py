@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dfutils.backend import keras
+from dfutils.cluster import n_workers
 from dfutils.errors import InputError
+from dfutils.jobs import run_jobs
 from dfutils.metrics import auc
 from dfutils.models import ModelConfig, build_head_model, compile_model
+from dfutils.search_study import open_study, run_trials
 
 # name: (low, high) of a logarithmic or linear range, or the choices
 LEARNING_RATES, L2S, DROPOUTS = (1e-4, 1e-2), (1e-6, 1e-2), (0.1, 0.6)
@@ -31,6 +33,7 @@ def search_head(
     storage: str | os.PathLike | None = None,
     seed: int = 42,
     progress: bool = True,
+    n_jobs: int = 1,
 ) -> pd.DataFrame:
     """Train many heads on the features of a frozen backbone; maximise the validation AUC.
 
@@ -48,9 +51,14 @@ def search_head(
     epochs : int
         At most, per trial; stops after five epochs without a better validation loss.
     storage : str or os.PathLike, optional
-        SQLite file: a second run takes up finished trials, several processes may share it.
+        See `dfutils.search_study.open_study`: a second run takes up finished trials, and several
+        processes and machines that are given the same one share the trials between them.
     seed : int
     progress : bool
+    n_jobs : int
+        Processes; each starts the backend anew, in some ten seconds. Under
+        `dfutils.cluster.on_cluster` every worker takes part instead. More than one tell Optuna's
+        sampler less about each other: which trials come next depends on who was faster.
 
     Returns
     -------
@@ -58,81 +66,60 @@ def search_head(
         One row per trial: ``head``, ``number``, ``pruned``, ``auc`` (at its last epoch, if pruned),
         ``val_loss``, ``epochs`` and the parameters; best first, pruned ones last.
 
+    Raises
+    ------
+    InputError
+        There is nothing to try, or several processes and no ``storage`` to share.
+
     References
     ----------
     .. [1] Akiba et al.: Optuna: a next-generation hyperparameter optimization framework, KDD 2019.
     """
-    import optuna
-
     if n_trials < 1 or not heads:
         raise InputError(
             "n_trials", f"at least one trial of at least one head is needed, got {n_trials}, {heads}"
         )
+    n_jobs = n_workers() or n_jobs
+    if n_jobs > 1 and storage is None:
+        raise InputError("storage", f"{n_jobs} processes need one to share")
     tables = []
     for head in heads:
-        study = open_study(config, head, storage, seed)
-
-        def objective(trial, head=head) -> float:
-            keras.utils.set_random_seed(seed + trial.number)
-            value, val_loss, n_epochs = _run_trial(trial, head, config, train, validation, epochs)
-            trial.set_user_attr("val_loss", val_loss)
-            trial.set_user_attr("epochs", n_epochs)
-            return value
-
-        finished = sum(trial.state.is_finished() for trial in study.trials)
-        if finished < n_trials:
-            # counted over all processes that share the storage
-            states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-            stop = optuna.study.MaxTrialsCallback(n_trials, states)
-            study.optimize(
-                objective, n_trials=n_trials - finished, callbacks=[stop], show_progress_bar=progress
-            )
-        tables += [
-            {
-                "head": head,
-                "number": trial.number,
-                "pruned": trial.state.name == "PRUNED",
-                "auc": trial.value,
-                **trial.user_attrs,
-                **trial.params,
-            }
-            for trial in study.trials
-            if trial.state.name in ("COMPLETE", "PRUNED")
-        ]
+        part = (train, validation, config, head, n_trials, epochs, storage, seed)
+        if n_workers() or n_jobs > 1:
+            rows = list(run_jobs(_take_part, [part] * n_jobs, n_jobs))[-1]
+        else:
+            rows = _take_part(*part, progress)
+        tables += rows
     table = pd.DataFrame(tables).sort_values(["pruned", "auc"], ascending=[True, False], kind="stable")
     return table.reset_index(drop=True)
 
 
-def open_study(config: ModelConfig, head: str, storage: str | os.PathLike | None = None, seed: int = 42):
-    """Open, or begin, the Optuna study of a head.
+def _take_part(
+    train, validation, config, head, n_trials, epochs, storage, seed, progress=False
+) -> list[dict]:
+    """Run trials of one head until there are enough of them; returns a row for each, whoever ran it."""
+    study = open_study(config, head, storage, seed)
 
-    Trials that fall behind the median of the others at the same epoch are pruned.
+    def objective(trial) -> float:
+        keras.utils.set_random_seed(seed + trial.number)
+        value, val_loss, n_epochs = _run_trial(trial, head, config, train, validation, epochs)
+        trial.set_user_attr("val_loss", val_loss)
+        trial.set_user_attr("epochs", n_epochs)
+        return value
 
-    Parameters
-    ----------
-    config : ModelConfig
-    head : str
-    storage : str or os.PathLike, optional
-        SQLite file.
-    seed : int
-
-    Returns
-    -------
-    optuna.Study
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if storage is not None:
-        Path(storage).parent.mkdir(parents=True, exist_ok=True)
-    return optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=5),
-        storage=None if storage is None else f"sqlite:///{Path(storage).absolute()}",
-        study_name=f"{config.kind}-{config.backbone}-{head}",
-        load_if_exists=True,
-    )
+    run_trials(study, objective, n_trials, seed, progress)
+    return [
+        {
+            "head": head,
+            "number": trial.number,
+            "pruned": trial.state.name == "PRUNED",
+            "auc": trial.value,
+            **{name: value for name, value in trial.user_attrs.items() if name != "process"},
+            **trial.params,
+        }
+        for trial in study.trials
+        if trial.state.name in ("COMPLETE", "PRUNED")
+    ]
 
 
 def config_of(row: pd.Series, config: ModelConfig) -> ModelConfig:

@@ -68,5 +68,5 @@ def search_voices(
     settings = {"config": config.to_dict(), "voice_input": voice_input.to_dict(), "weights": weights}
     folder = training.run_folder(work, "voice-search", *tables, seed=seed, **settings)
     return search_head(
-        *features, config, n_trials=n_trials, storage=folder / "trials.sqlite", seed=seed, progress=progress
+        *features, config, n_trials=n_trials, storage=folder / "trials.journal", seed=seed, progress=progress
     )

@@ -12,7 +12,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from dfutils.backend import keras
-from dfutils.batches import ManifestSequence
+from dfutils.batches import ArraySequence, ManifestSequence
+from dfutils.checkpoints import Checkpoint
+from dfutils.distribution import n_devices
 from dfutils.errors import InputError
 from dfutils.models import ModelConfig, compile_model, unfreeze, warm_up_and_cosine
 from dfutils.paths import atomic_path
@@ -26,7 +28,7 @@ class _EpochOfData(keras.callbacks.Callback):
         self._data = data
 
     def on_epoch_begin(self, epoch, logs=None):
-        if isinstance(self._data, ManifestSequence) and self._data.epoch != epoch:
+        if isinstance(self._data, ManifestSequence | ArraySequence) and self._data.epoch != epoch:
             self._data.set_epoch(epoch)
 
 
@@ -43,20 +45,21 @@ def fit(
 ) -> pd.DataFrame:
     """Train with early stopping, best weights restored, a checkpoint after every epoch.
 
-    Called again with the same folder after an interruption, it goes on with the epoch that was
-    under way; after it has finished, it loads the result without training.
+    Called again with the same folder after an interruption, a power cut included, it goes on with the
+    epoch that was under way, and ends with the weights that an undisturbed run would have had: bit
+    for bit on the same machine and the TensorFlow backend's CPU; after it has finished, it loads the
+    result without training.
 
     Parameters
     ----------
     model : keras.Model
         Compiled.
     train, validation
-        What ``keras.Model.fit`` takes; usually a `dfutils.batches.ManifestSequence`, or a tuple of
-        cached features and labels.
+        A `dfutils.batches.ManifestSequence`, or a tuple of cached features and labels.
     epochs : int
         At most.
     folder : str or os.PathLike
-        Gets ``history.csv``, ``best.weights.h5`` and, while running, ``backup/``.
+        Gets ``history.csv``, ``best.weights.h5``, ``done.json`` and, while running, ``state.npz``.
     patience : int or None
         Epochs without improvement of ``monitor`` before stopping; None never stops early.
     monitor : str
@@ -69,50 +72,48 @@ def fit(
     -------
     pandas.DataFrame
         One row per epoch: ``epoch``, ``loss``, ``val_loss``, ...
+
+    Raises
+    ------
+    InputError
+        The monitored quantity was never finite.
+    StorageError
+        A checkpoint cannot be written; called again with room on the disk, it goes on.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    best, history_path, done = folder / "best.weights.h5", folder / "history.csv", folder / "done.json"
+    best, done = folder / "best.weights.h5", folder / "done.json"
     if done.exists():
         _load_quietly(model, best)
-        return pd.read_csv(history_path)
+        return pd.read_csv(folder / "history.csv")
     mode = "max" if "auc" in monitor or "acc" in monitor else "min"
-    # the best weights may stem from before an interruption: remember the value with the file
-    history = pd.read_csv(history_path) if history_path.exists() else pd.DataFrame()
-    so_far = None
-    worst = -np.inf if mode == "max" else np.inf  # else Keras takes a first NaN for the best
-    if len(history) and (folder / "backup").exists() and monitor in history:
-        so_far = float(history[monitor].max() if mode == "max" else history[monitor].min())
-    elif history_path.exists():
-        history_path.unlink()
-    callbacks = [
-        _EpochOfData(train),
-        keras.callbacks.ModelCheckpoint(
-            best, monitor=monitor, mode=mode, save_best_only=True, save_weights_only=True,
-            initial_value_threshold=worst if so_far is None else so_far,
-        ),
-        keras.callbacks.CSVLogger(history_path, append=so_far is not None),
-        keras.callbacks.BackupAndRestore(folder / "backup"),
-        keras.callbacks.TerminateOnNaN(),
-    ]  # fmt: skip
-    if patience is not None:
-        callbacks.append(keras.callbacks.EarlyStopping(monitor, patience=patience, mode=mode))
-    if progress:
-        from tqdm.keras import TqdmCallback
+    stopping = patience is not None and keras.callbacks.EarlyStopping(monitor, patience=patience, mode=mode)
+    checkpoint = Checkpoint(folder, monitor, mode, epochs, stopping or None)
+    state = checkpoint.restore(model)
+    if not state.finished:
+        data, validation = (
+            ArraySequence(*given) if isinstance(given, tuple) else given for given in (train, validation)
+        )
+        for each in (data, validation):
+            each.least = n_devices(model)  # none may go without a sample
+        callbacks = [_EpochOfData(data), keras.callbacks.TerminateOnNaN()]
+        callbacks += [stopping, checkpoint] if stopping else [checkpoint]
+        if progress:
+            from tqdm.keras import TqdmCallback
 
-        callbacks.append(TqdmCallback(epochs=epochs, verbose=0))
-    data, labels = train if isinstance(train, tuple) else (train, None)
-    model.fit(
-        data, labels, validation_data=validation, epochs=epochs, callbacks=callbacks,
-        class_weight=class_weight, verbose=0,
-        shuffle=not isinstance(data, keras.utils.PyDataset),  # loaders order themselves, by seed and epoch
-    )  # fmt: skip
-    if not best.exists():
+            callbacks.append(TqdmCallback(epochs=epochs, verbose=0))
+        model.fit(
+            data, validation_data=validation, epochs=epochs, initial_epoch=len(state.rows),
+            callbacks=callbacks, class_weight=class_weight, verbose=0,
+            shuffle=False,  # loaders order themselves, by seed and epoch
+        )  # fmt: skip
+    if state.best is None:
+        checkpoint.discard()
         raise InputError(folder, f"training gave no finite {monitor}; try a lower learning rate")
+    history = checkpoint.write_history()
     _load_quietly(model, best)
-    history = pd.read_csv(history_path)
     with atomic_path(done) as temporary:
         temporary.write_text(json.dumps({"epochs": len(history)}))
+    checkpoint.discard()
     return history
 
 
@@ -184,6 +185,8 @@ def predict_logits(model: keras.Model, data, progress: bool = True) -> np.ndarra
     """
     if getattr(data, "shuffle", False):
         raise InputError("data", "is shuffled: predictions would not match the manifest's rows")
+    if isinstance(data, ManifestSequence):
+        data.least = n_devices(model)
     callbacks = []
     if progress and hasattr(data, "__len__") and not isinstance(data, np.ndarray):
         callbacks.append(PredictBar(len(data)))

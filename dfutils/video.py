@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from dfutils.errors import InputError
-from dfutils.images import check_file, read_image
-from dfutils.media_files import is_still
+from dfutils.images import begins_like_picture, check_file, read_image
+from dfutils.media_files import is_still, name_for_ffmpeg
 
 SAMPLINGS = ("even", "random")
+SEEK_FROM = 600  # frames: further ahead, a seek (which decodes from the last key frame) is the faster way
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ def read_frames(
     """Yield ``n`` frames of a video, or of a folder of frame images, one at a time.
 
     Frames in between are passed over by ``grab()``, which decodes but neither converts nor
-    copies; seeking to each wanted frame, the thesis' way, is 5 to 7 times slower. A container
-    that claims more frames than it holds yields what is there: first those planned, then
-    others from the readable part, so that the number comes out right wherever it can.
+    copies; seeking to each wanted frame, the thesis' way, is 2 to 7 times slower, unless they lie
+    `SEEK_FROM` frames apart: then it is done, and gives the same frames. A container that claims more
+    frames than it holds yields what is there: first those planned, then others from the readable part,
+    so that the number comes out right wherever it can.
 
     Parameters
     ----------
@@ -150,7 +153,8 @@ def read_frames_at(path: str | os.PathLike, indices: Iterable[int]) -> Iterator[
 def open_capture(path: str | os.PathLike) -> cv2.VideoCapture:
     """Open the picture of a video; raises InputError where there is none. To be released by the caller."""
     path = check_file(path)
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    with name_for_ffmpeg(path) as name:
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
     if not capture.isOpened() or capture.get(cv2.CAP_PROP_FRAME_WIDTH) < 1:
         capture.release()
         raise InputError(
@@ -160,18 +164,33 @@ def open_capture(path: str | os.PathLike) -> cv2.VideoCapture:
 
 
 def _grab(path: str | os.PathLike, wanted: set[int] | None) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Yield every frame's number, with the picture where it is wanted; stop after the last wanted one."""
+    """Yield frames' numbers, with the picture where it is wanted; stop after the last wanted one.
+
+    All of them; but what lies far ahead is sought, and the numbers between are passed over.
+    """
     still = _read_still(path)
     if still is not None:
         yield 0, still if wanted is not None and 0 in wanted else None
         return
-    last = max(wanted, default=-1) if wanted is not None else None
+    to_come = sorted(wanted, reverse=True) if wanted is not None else None
     capture = open_capture(path)
     try:
-        index = 0
-        while (last is None or index <= last) and capture.grab():
+        index, may_seek = 0, True
+        while to_come is None or to_come:
+            if may_seek and to_come and to_come[-1] - index >= SEEK_FROM:
+                capture.set(cv2.CAP_PROP_POS_FRAMES, to_come[-1])
+                may_seek = int(capture.get(cv2.CAP_PROP_POS_FRAMES)) == to_come[-1]
+                if may_seek:
+                    index = to_come[-1]
+                else:  # back to where we were, and on from there
+                    capture.release()
+                    capture = open_capture(path)
+                    index = sum(1 for _ in takewhile(bool, (capture.grab() for _ in range(index))))
+            if not capture.grab():
+                break
             frame = None
-            if wanted is not None and index in wanted:
+            if to_come and index >= to_come[-1]:
+                to_come.pop()
                 decoded, frame = capture.retrieve()
                 frame = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if decoded else None
             yield index, frame
@@ -186,8 +205,10 @@ def _read_still(path: str | os.PathLike) -> np.ndarray | None:
         return None
     try:
         return read_image(path)
-    except (InputError, cv2.error):  # perhaps a video with a wrong name
-        return None
+    except InputError:
+        if begins_like_picture(path):  # FFmpeg would make up what is missing
+            raise
+        return None  # perhaps a video with a wrong name
 
 
 def _read_image_folder(folder: Path, n: int, sampling: str, seed: int) -> Iterator[tuple[int, np.ndarray]]:

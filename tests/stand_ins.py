@@ -43,7 +43,7 @@ def red_is_fake():
 
 
 def use_red_is_fake(monkeypatch):
-    """Let every detector have that picture model, and no voice model."""
+    """Let every detector of this process have that picture model, and no voice model."""
     bundle = red_is_fake()
 
     def give(self, kind):
@@ -53,6 +53,7 @@ def use_red_is_fake(monkeypatch):
         return bundle
 
     monkeypatch.setattr(DeepfakeDetector, "bundle", give)
+    monkeypatch.setattr("dfutils.__main__.GUARDED", False)  # a child process would not see them
 
 
 VOICE_SIZE_HW = (80, 201)

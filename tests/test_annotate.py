@@ -436,6 +436,7 @@ def red(monkeypatch):
 
     monkeypatch.setattr(DeepfakeDetector, "bundle", give)
     monkeypatch.setattr(DeepfakeDetector, "fingerprint", lambda self, kind: kind)
+    monkeypatch.setattr("dfutils.__main__.GUARDED", False)  # a child process would not see them
 
 
 @pytest.mark.usefixtures("red")

@@ -68,6 +68,15 @@ def test_a_small_face_in_a_large_image_is_found_at_full_size(portrait):
     assert iou(detector.detect(image)[0].box, ASTRONAUT_BOX * 150 / 512 + [1200, 400, 0, 0]) > 0.6
 
 
+def test_the_second_try_is_bounded(monkeypatch):
+    """A picture of a few kilobytes can unpack to hundreds of megapixels, 80 bytes each in YuNet."""
+    detector, scales = YuNetDetector(), []
+    monkeypatch.setattr(detector, "_detect_at", lambda image, scale: scales.append(scale) or [])
+    detector.detect(np.zeros((3000, 4000, 3), np.uint8))
+    detector.detect(np.zeros((8000, 12_000, 3), np.uint8))
+    assert scales == [640 / 4000, 1.0, 640 / 12_000, 0.5]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (16, 16), (240, 320)])
 def test_no_face_in_a_plain_image(yunet, shape):
     assert yunet.detect(np.full((*shape, 3), 120, np.uint8)) == []

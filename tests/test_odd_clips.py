@@ -143,6 +143,7 @@ def stand_in(monkeypatch):
     def give(self, kind):
         return self._bundles.setdefault(kind, stand_in_detector()._bundles[kind])
 
+    monkeypatch.setattr(__main__, "GUARDED", False)  # a child process would not see them
     monkeypatch.setattr(DeepfakeDetector, "bundle", give)
     monkeypatch.setattr(DeepfakeDetector, "fingerprint", lambda self, kind: kind)
 

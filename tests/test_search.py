@@ -22,7 +22,7 @@ def make_features(n, seed, shift=1.5):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    storage = tmp_path_factory.mktemp("search") / "deep" / "trials.sqlite"
+    storage = tmp_path_factory.mktemp("search") / "deep" / "trials.journal"
     data = make_features(200, 0), make_features(100, 1)
     trials = search.search_head(*data, CONFIG, n_trials=3, epochs=6, storage=storage, progress=False)
     return trials, data, storage

@@ -12,6 +12,7 @@ import pytest
 from media import tiny_backbone
 
 from dfutils import InputError
+from dfutils.batches import ArraySequence
 from dfutils.datasets import FaceSequence
 from dfutils.features import adapt_batch_norm, backbone_features, head_of, measure_speed_up
 from dfutils.metrics import auc
@@ -167,6 +168,88 @@ def test_interrupted_training_ends_as_the_undisturbed_one(face_manifest, tmp_pat
         np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-6)
 
 
+def with_dropout(seed=1):
+    """Two logits from three numbers, and random numbers of its own."""
+    keras.utils.set_random_seed(seed)
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(8), layers.Dropout(0.5), layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(0.05), loss, metrics=["accuracy"])
+    return model
+
+
+def test_arrays_dropout_and_patience_are_taken_up_too(tmp_path, monkeypatch):
+    """The same bits, and the same end: patience counts from the best epoch, not from the interruption."""
+    validation = mirrored(*cloud(seed=1))  # gets worse, the first epoch being the best
+    runs = []
+    for folder, epochs in (("a", ()), ("b", (1, 2, 3))):
+        for epoch in epochs:
+            with monkeypatch.context() as patch:
+                interrupt_at(patch, epoch, batch=2)
+                with pytest.raises(Interrupted):
+                    fit(with_dropout(), cloud(), validation, 60, tmp_path / folder, 4, progress=False)
+        model = with_dropout()
+        history = fit(model, cloud(), validation, 60, tmp_path / folder, 4, progress=False)
+        runs.append((history, model.get_weights()))
+    assert len(runs[0][0]) == 5
+    pd.testing.assert_frame_equal(runs[1][0], runs[0][0])
+    for expected, found in zip(runs[0][1], runs[1][1]):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_an_end_that_was_not_recorded_is_no_reason_to_train_again(tmp_path, monkeypatch):
+    """Killed after the last epoch, before it said so."""
+    with monkeypatch.context() as patch:
+        patch.setattr("dfutils.training._load_quietly", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit(line(), cloud(), cloud(seed=1), 2, tmp_path, progress=False)
+    assert not (tmp_path / "done.json").exists()
+    model = line(seed=9)
+    model.fit = None  # calling it would fail
+    history = fit(model, cloud(), cloud(seed=1), 2, tmp_path, progress=False)
+    assert model.evaluate(*cloud(seed=1), verbose=0)[0] == pytest.approx(history["val_loss"].min(), rel=1e-4)
+    assert not (tmp_path / "state.npz").exists()
+
+
+@pytest.mark.parametrize("file", ["best.weights.h5", "state.npz", "history.csv"])
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch, file):
+    """Wherever writing stops, the run goes on and ends as an undisturbed one."""
+    expected = fit(line(), cloud(), cloud(seed=1), 3, tmp_path / "a", progress=False)
+    replace, seen = os.replace, []
+
+    def break_off(source, target):
+        seen.append(Path(target).name)
+        if seen.count(file) == 2:  # in the second epoch
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dfutils.paths.os.replace", break_off)
+        with pytest.raises(InputError, match=rf"{file}: cannot be written \(no space left on device"):
+            fit(line(), cloud(), cloud(seed=1), 3, tmp_path / "b", progress=False)
+    again = fit(line(seed=5), cloud(), cloud(seed=1), 3, tmp_path / "b", progress=False)
+    pd.testing.assert_frame_equal(again, expected)
+
+
+def test_batches_of_arrays():
+    points, labels = cloud(70)
+    data = ArraySequence(points, labels, seed=3)
+    assert [len(data[index][0]) for index in range(len(data))] == [32, 32, 6]
+    orders = []
+    for _ in range(2):
+        drawn = np.concatenate([data[index][0] for index in range(len(data))])
+        np.testing.assert_array_equal(np.sort(drawn, axis=0), np.sort(points, axis=0))
+        orders.append(drawn)
+        data.on_epoch_end()
+    assert not np.array_equal(*orders)
+    data.set_epoch(1)
+    np.testing.assert_array_equal(data[0][0], orders[1][:32])
+    data.least = 7  # a device of seven would go without
+    assert [len(data[index][0]) for index in range(len(data))] == [32, 38]
+    with pytest.raises(InputError, match="no rows"):
+        ArraySequence(points[:0], labels[:0])
+
+
 def flat(batches):
     return list(itertools.chain.from_iterable(batches))
 
@@ -313,16 +396,14 @@ def test_features_are_cached(deep, crops, tmp_path, monkeypatch):
     np.testing.assert_allclose(features, expected, atol=1e-5)
     assert len(list(tmp_path.glob("features-*.npz"))) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(keras.Model, "predict", None)  # computing again would fail
+        patch.setattr(keras.Model, "predict_on_batch", None)  # computing again would fail
         again, _ = backbone_features(deep, crops, tmp_path, progress=False)
     np.testing.assert_array_equal(again, features)
 
 
 def test_cache_notices_every_change(deep, crops, textured_manifest, tmp_path, monkeypatch):
     """Whether a new entry is made; what goes in is another test's business."""
-    monkeypatch.setattr(
-        keras.Model, "predict", lambda self, data, **options: np.zeros((len(data.labels), 1280))
-    )
+    monkeypatch.setattr(keras.Model, "predict_on_batch", lambda self, images: np.zeros((len(images), 1280)))
 
     def entries(data):
         backbone_features(deep, data, tmp_path, progress=False)
@@ -341,6 +422,28 @@ def test_cache_notices_every_change(deep, crops, textured_manifest, tmp_path, mo
     stat = path.stat()
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))  # as if written anew
     assert entries(crops) == 4
+
+
+def test_features_come_in_blocks_that_an_interruption_keeps(deep, crops, tmp_path, monkeypatch):
+    """Two batches in blocks of one: the second fails, and only that is computed again."""
+    whole, _ = backbone_features(deep, crops, tmp_path / "a", progress=False)
+    predict, calls = keras.Model.predict_on_batch, []
+
+    def break_off(self, images):
+        calls.append(len(images))
+        if len(calls) == 2:
+            raise Interrupted
+        return predict(self, images)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", break_off)
+    with pytest.raises(Interrupted):
+        backbone_features(deep, crops, tmp_path / "b", progress=False, block_batches=1)
+    assert len(list((tmp_path / "b").glob("parts-*/*.npz"))) == 1
+    features, labels = backbone_features(deep, crops, tmp_path / "b", progress=False, block_batches=1)
+    assert len(calls) == 3
+    np.testing.assert_allclose(features, whole, rtol=1e-6, atol=1e-6)
+    assert labels.tolist() == crops.labels.tolist()
+    assert [path.suffix for path in (tmp_path / "b").iterdir()] == [".npz"]
 
 
 def test_features_of_what_changes_cannot_be_cached(deep, textured_manifest, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 
+import cv2
 import numpy as np
 import pytest
 from media import frame_number, numbered_frame, numbered_video, tone, truncate, write_sound, write_video
@@ -125,6 +126,39 @@ def test_container_that_promises_more_than_it_holds(tmp_path):
     assert max(indices) < 59
     assert all(index == number for index, number in found)
     assert found == read_numbers(path, 8)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".webm", ".ts", ".h264"])
+def test_what_is_sought_is_what_decoding_on_would_have_given(tmp_path, monkeypatch, suffix):
+    codec = {".webm": "libvpx", ".avi": "mpeg4"}.get(suffix, "libx264")
+    path = numbered_video(tmp_path / f"long{suffix}", 250, codec=codec)
+    seeks, capture_class = [], cv2.VideoCapture
+
+    class Capture:
+        def __init__(self, *arguments):
+            self._capture = capture_class(*arguments)
+
+        def set(self, which, value):
+            seeks.append(value)
+            return self._capture.set(which, value)
+
+        def __getattr__(self, name):
+            return getattr(self._capture, name)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    decoded = read_numbers(path, 5)
+    assert not seeks
+    monkeypatch.setattr("dfutils.video.SEEK_FROM", 20)
+    assert read_numbers(path, 5) == decoded == [(n, n) for n in (25, 75, 125, 175, 225)]
+    assert seeks  # a raw stream refuses, and is decoded on
+
+
+def test_seeking_in_a_truncated_container(tmp_path, monkeypatch):
+    path = truncate(numbered_video(tmp_path / "cut.mp4", 250, faststart=True), 0.6)
+    monkeypatch.setattr("dfutils.video.SEEK_FROM", 10)
+    found = read_numbers(path, 8)
+    assert len(found) == 8
+    assert all(index == number for index, number in found)
 
 
 def test_container_with_fewer_frames_than_wanted_gives_them_all(tmp_path):

@@ -110,6 +110,8 @@ def test_interrupted_views_go_on(clips, views, tmp_path, monkeypatch):
         with np.load(path) as again:
             assert again["maps"].shape[1:] == (2, 24, 321)
         assert path.stat().st_size == len(content)
+    (folder / ".partial-killed.npz").write_bytes(b"half")
+    assert len(ViewSequence(clips, folder, INPUT)._lengths) == len(clips)
     assert make_views(clips, tmp_path, INPUT, **settings, strength=0.2) != folder
 
 

@@ -101,22 +101,18 @@ def _build_missing(
     n_jobs: int,
     progress: bool,
 ) -> None:
-    from joblib import Parallel, delayed
     from tqdm.auto import tqdm
 
     from dfutils.embedded import render
+    from dfutils.jobs import run_jobs
 
     voice_of: dict[tuple, dict[str, str]] = {}
     for row in voice_rows:
         voice_of.setdefault((row["index"], row["take"]), {})[row["method"]] = row["path"]
     settings = (key["seed"], key["seconds"])
-    voice_tasks = [
-        delayed(_run)(render.render_voices, folder, rows, *settings) for rows in _missing(voice_rows, known)
-    ]
+    voice_tasks = [(render.render_voices, folder, rows, *settings) for rows in _missing(voice_rows, known)]
     video_tasks = [
-        delayed(_run)(
-            render.render_videos, folder, rows, voice_of[rows[0]["index"], rows[0]["take"]], *settings
-        )
+        (render.render_videos, folder, rows, voice_of[rows[0]["index"], rows[0]["take"]], *settings)
         for rows in _missing(video_rows, known)
     ]
     (folder / STAMP).unlink(missing_ok=True)
@@ -126,11 +122,10 @@ def _build_missing(
         tqdm(
             total=total, initial=len(known), desc="embedded corpus", unit="file", disable=not progress
         ) as bar,
-        Parallel(n_jobs=n_jobs, return_as="generator_unordered") as workers,
         open(folder / JOURNAL, "a", encoding="utf-8") as journal,
     ):
         for tasks in (voice_tasks, video_tasks):  # the clips' soundtracks are read from the voices
-            for names in workers(tasks):
+            for names in run_jobs(_run, tasks, n_jobs, in_order=False):
                 for name in names:
                     known[name] = (folder / name).stat().st_size
                     journal.write(json.dumps([name, known[name]]) + "\n")
