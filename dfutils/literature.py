@@ -34,6 +34,7 @@ THESIS_CONFUSIONS = {
     ("voice", "validation"): [[8_570, 1_622], [331, 2_217]],
     ("voice", "unseen"): [[53_386, 10_496], [2_180, 5_175]],
 }
+SPLITS = ("val", "test", "unseen")  # in the order of reading
 HOMES = ("test", "val")  # of ours: the test where it was read, else validation
 
 
@@ -110,7 +111,9 @@ def draw_confusions(scored: dict[str, pd.DataFrame]):
     -------
     matplotlib.figure.Figure
     """
-    ours = [(kind, split) for kind, table in scored.items() for split in sorted(table["split"].unique())]
+    ours = [
+        (kind, split) for kind, table in scored.items() for split in SPLITS if split in set(table["split"])
+    ]
     thesis = [key for key in THESIS_CONFUSIONS if key[0] in scored]
     n_columns = max(len(ours), len(thesis))
     figure, axes = plt.subplots(2, n_columns, figsize=(3.1 * n_columns, 6.6), squeeze=False)

@@ -42,7 +42,7 @@ def test_figures_show_both(tmp_path):
     scored = {"picture": table.assign(called_fake=rng.random(40) < 0.5), "voice": table.assign(called_fake=1)}
     figure = literature.draw_confusions(scored)
     titles = [axis.get_title() for axis in figure.axes]
-    assert titles[:4] == ["picture, unseen", "picture, val", "voice, unseen", "voice, val"]
+    assert titles[:4] == ["picture, val", "picture, unseen", "voice, val", "voice, unseen"]
     assert titles[4] == "thesis: picture, validation"
     assert "41,446" in {text.get_text().split("\n")[0] for axis in figure.axes for text in axis.texts}
     summary = summary_of(
