@@ -16,6 +16,7 @@ _BINS = (6, 10, 10)
 _RANGES = (0, 256, 78, 178, 78, 178)
 _THUMBNAIL_HW = (16, 16)
 _CROP = CropGeometry("tight")
+_SECOND_DIFFERENCES = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
 
 
 def describe_face(frame: np.ndarray, face: Face) -> np.ndarray:
@@ -68,3 +69,28 @@ def _describe(image: np.ndarray, colour_share: float) -> np.ndarray:
         for part, share in ((colours, colour_share), (shape, 1 - colour_share))
     ]
     return np.concatenate(parts).astype(np.float32)
+
+
+def noise_level(image: np.ndarray) -> float:
+    """Estimate the standard deviation of the noise of a picture where it is smoothest.
+
+    Parameters
+    ----------
+    image : numpy.ndarray, shape=(height, width, 3), uint8, RGB
+        Of 10 px or more each way.
+
+    Returns
+    -------
+    float
+        Of the luma (ITU-R BT.601), of 255: Immerkær's estimate [1]_ in blocks of 8 px, of which a fifth has
+        less; hair and beards have more than their noise.
+
+    References
+    ----------
+    .. [1] Immerkær: Fast noise variance estimation, CVIU 64, 1996, eq. 3.
+    """
+    luma = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float64)
+    residual = np.abs(cv2.filter2D(luma, -1, _SECOND_DIFFERENCES)[1:-1, 1:-1])
+    height, width = (side // 8 for side in residual.shape)
+    blocks = residual[: 8 * height, : 8 * width].reshape(height, 8, width, 8).mean(axis=(1, 3))
+    return float(np.sqrt(np.pi / 2) / 6 * np.quantile(blocks, 0.2))

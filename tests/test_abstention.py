@@ -1,10 +1,13 @@
 """Every reason not to judge, with whole files: missing, too small, too seldom, too short, no speech."""
 
+import re
+
 import media
 import numpy as np
 import pytest
 from stand_ins import high_is_fake, stand_in_detector
 
+from dfutils.appearance import noise_level
 from dfutils.audio import SAMPLE_RATE_HZ
 from dfutils.errors import AbstainError
 from dfutils.images import write_image
@@ -39,6 +42,28 @@ def test_pictures_that_cannot_be_judged(case, tmp_path):
     assert (report.picture.p_fake, report.picture.verdict, report.picture.scores) == (None, None, [])
     assert report.voice.verdict  # the other part is judged all the same
     assert f"picture  cannot tell: {reason}" in str(report)
+
+
+@pytest.mark.parametrize(("deviation", "is_judged"), [(0, True), (4, True), (16, False)])
+def test_noise_in_which_fakes_hide_is_not_judged(tmp_path, deviation, is_judged):
+    clean = media.portrait().astype(float)
+    noisy = clean + np.random.default_rng(0).normal(0, deviation, clean.shape)
+    path = write_image(tmp_path / "noisy.png", noisy.round().clip(0, 255).astype(np.uint8))
+    picture = stand_in_detector().analyze(path).picture
+    if is_judged:
+        assert picture.verdict
+    else:
+        assert re.fullmatch(r"the faces are too noisy \(deviation \d+ of 255\)", picture.abstained)
+
+
+def test_the_level_of_noise_is_what_was_added():
+    flat = np.full((200, 200, 3), 120.0)
+    for deviation in (2.0, 8.0):
+        grey = np.random.default_rng(1).normal(0, deviation, (200, 200, 1))
+        image = (flat + grey).round().clip(0, 255).astype(np.uint8)
+        assert 0.8 * deviation < noise_level(image) < deviation  # a fifth of the blocks has less
+        image[:100] = np.random.default_rng(2).integers(0, 256, (100, 200, 3))  # texture, in half of it
+        assert noise_level(image) < 1.2 * deviation
 
 
 def test_a_face_that_is_seen_twice_is_judged(tmp_path):
