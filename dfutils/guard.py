@@ -197,7 +197,7 @@ class _Child:
     def call(self, function: Callable, arguments: tuple) -> tuple[bool, str | None, object]:
         """Return whether the work was taken up, how it ended (None: the child died) and what came of it."""
         self.n_calls += 1
-        place = (os.getcwd(), {**os.environ, **self._variables}, list(sys.path))
+        place = (_working_folder(), {**os.environ, **self._variables}, list(sys.path))
         message = cloudpickle.dumps((function, arguments, place))
         timer = threading.Timer(self.limits.seconds, self._expire)
         timer.daemon = True
@@ -230,6 +230,13 @@ class _Child:
         self.expired = True
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self.process.kill()
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it has been deleted; absolute paths go on working
+        return None
 
 
 def _say_why(child: _Child, kind: str | None) -> tuple[str, str]:

@@ -61,7 +61,7 @@ def _listen(requests: BinaryIO, inbox: queue.SimpleQueue) -> None:
 def _work(message: bytes) -> bytes:
     try:
         function, arguments, (folder, environment, path) = cloudpickle.loads(message)
-        if folder != os.getcwd():
+        if folder is not None:
             os.chdir(folder)
         if environment != dict(os.environ):
             os.environ.clear()

@@ -131,6 +131,18 @@ def test_a_child_is_kept_and_works_where_its_parent_is(guard, tmp_path, monkeypa
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_working_folder_may_be_deleted(guard, tmp_path, monkeypatch):
+    """That of the work before, or that of now."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert guard.run(work.where_it_runs, (name,))[1] == str(tmp_path / name)
+        (tmp_path / name).rmdir()
+    assert guard.run(work.echo, (1,)) == 1
+    monkeypatch.chdir(tmp_path)
+    assert guard.run(work.where_it_runs, ("now",))[1] == str(tmp_path)
+
+
 def test_a_child_that_died_between_two_works_is_nobodys_fault(guard):
     guard.run(work.echo, (1,))
     (pid,) = guard.pids()
