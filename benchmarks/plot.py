@@ -18,14 +18,14 @@ def main() -> None:
     """Draw and save."""
     bench, growth = (pd.read_csv(REPORTS / f"{name}.csv") for name in ("benchmarks", "growth"))
     height = 0.3 * len(bench) + 4.2
-    figure = plt.figure(figsize=(11, height))
+    figure = plt.figure(figsize=(13, height))
     upper, lower = figure.subfigures(2, 1, height_ratios=(height - 3.6, 3.6))
     draw_ratios(upper.subplots(), bench)
     kinds = growth["what"].unique()
     for axes, what in zip(lower.subplots(1, len(kinds)), kinds):
         draw_growth(axes, growth[growth["what"] == what])
-    upper.subplots_adjust(left=0.48, right=0.95)
-    lower.subplots_adjust(left=0.06, right=0.94, wspace=0.75, bottom=0.2)
+    upper.subplots_adjust(left=0.42, right=0.97, top=0.98, bottom=0.12)
+    lower.subplots_adjust(left=0.05, right=0.95, wspace=1.05, bottom=0.2)
     with paths.atomic_path(REPORTS / "figures" / "benchmarks.png") as temporary:
         figure.savefig(temporary, dpi=90)
 
