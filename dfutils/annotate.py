@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from dfutils.annotate_drawing import draw_box, letter_px, make_label
 from dfutils.annotate_strip import Strip
 from dfutils.clip_writer import write_clip
 from dfutils.descriptions import sha256_of
-from dfutils.errors import InputError
+from dfutils.errors import InputError, StorageError
 from dfutils.images import check_file, read_image, write_image
 from dfutils.media_files import is_still, name_for_ffmpeg
-from dfutils.playback import play_frames, probe_timing
+from dfutils.playback import Timing, play_frames, probe_timing
 
 
 def write_annotated(
@@ -29,7 +30,8 @@ def write_annotated(
 
     Boxes carry the person's number, score and verdict; between two looks they go along the person's way
     (`dfutils.annotate_boxes`). Under the picture stands a strip with the verdicts and the scores over
-    time. The sound stays. What cannot be judged is said in the strip.
+    time. The sound stays, unless it is so damaged
+    that FFmpeg gives up: then a warning says so. What cannot be judged is said in the strip.
 
     Parameters
     ----------
@@ -70,6 +72,23 @@ def write_annotated(
     made_of = _fingerprint(path, findings)
     if _comment_of(out_path) == made_of:
         return out_path
+    try:
+        return _write_clip(path, findings, out_path, timing, made_of, timing.has_sound, progress)
+    except StorageError:
+        raise
+    except InputError:
+        if not timing.has_sound:
+            raise
+    copy = _write_clip(path, findings, out_path, timing, made_of, False, progress)
+    warnings.warn(f"{path}: its sound is damaged, and was left out of the copy", stacklevel=2)
+    return copy
+
+
+def _write_clip(
+    path: Path, findings: Mapping, out_path: Path, timing: Timing, made_of: str, sound: bool, progress: bool
+) -> Path:
+    from tqdm import tqdm
+
     ways = find_ways(findings["picture"], 1 / timing.step_s)
     frames = play_frames(path, timing)
     first = next(frames, None)
@@ -79,9 +98,6 @@ def write_annotated(
     strip = Strip(findings, ways, size_hw, timing.times_s, timing.end_s)
     painter, fps = _Painter(ways, strip, size_hw), timing.fps
     n_frames = max(1, round(timing.end_s * fps))
-
-    from tqdm import tqdm
-
     with tqdm(total=n_frames, unit="frame", desc="annotating", leave=False, delay=2,
               disable=not progress or None) as bar:  # fmt: skip
         shown, following = first, next(frames, None)
@@ -93,8 +109,8 @@ def write_annotated(
             bar.update(round(time_s * fps) + 1 - bar.n)
             return painter.paint(shown[0], shown[2], time_s)
 
-        sound = path if timing.has_sound else None
-        return write_clip(out_path, frame_at, n_frames, fps, sound, timing.pixel_aspect, made_of)
+        sound_from = path if sound else None
+        return write_clip(out_path, frame_at, n_frames, fps, sound_from, timing.pixel_aspect, made_of)
 
 
 class _Painter:

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from stand_ins import red_is_fake
 
+from dfutils import annotate
 from dfutils.__main__ import main
 from dfutils.annotate import write_annotated
 from dfutils.annotate_drawing import FAKE, GROUND, INK, REAL, draw_text, letter_px, make_label, wrap_text
 from dfutils.annotate_many import name_copy, plan_copies
 from dfutils.annotate_strip import Strip
 from dfutils.audio import load_audio
+from dfutils.clip_writer import write_clip
 from dfutils.detector import DeepfakeDetector
 from dfutils.errors import InputError, NoModelError
 from dfutils.images import read_image, write_image
@@ -245,14 +247,30 @@ def test_the_bar_counts_every_frame(clip, tmp_path, monkeypatch):
 
 
 def test_damaged_sound_neither_blocks_nor_fails(clip, tmp_path):
-    content = bytearray(clip.read_bytes())
+    content, noise = bytearray(clip.read_bytes()), np.random.default_rng(0)
     with av.open(str(clip)) as container:
         packets = [packet for packet in container.demux(container.streams.audio[0]) if packet.size]
         for packet in packets[3:]:
-            content[packet.pos : packet.pos + packet.size] = os.urandom(packet.size)
+            content[packet.pos : packet.pos + packet.size] = noise.bytes(packet.size)
     (tmp_path / "bad.mp4").write_bytes(content)
     out = write_annotated(tmp_path / "bad.mp4", findings_of(TRACK), tmp_path / "out.mp4")
     assert len(probe_timing(out).times_s) == 50
+
+
+def test_sound_at_which_ffmpeg_gives_up_is_left_out(clip, tmp_path, monkeypatch):
+    """One in 150 of the clips of the test above is of that kind."""
+
+    def give_up(path, frame_at, n_frames, fps, sound_from=None, *arguments):
+        if sound_from is not None:
+            frame_at(0.0)
+            raise InputError(path, "could not be written as a clip (Invalid argument)")
+        return write_clip(path, frame_at, n_frames, fps, sound_from, *arguments)
+
+    monkeypatch.setattr(annotate, "write_clip", give_up)
+    with pytest.warns(UserWarning, match=r"clip\.mp4: its sound is damaged, and was left out"):
+        out = write_annotated(clip, findings_of(TRACK), tmp_path / "out.mp4")
+    assert len(probe_timing(out).times_s) == 50
+    assert not probe_timing(out).has_sound
 
 
 def test_several_persons_and_one_who_is_judged_with_others_only(clip, tmp_path):
