@@ -180,6 +180,7 @@ def _convert(graph: Graph, model: keras.Model, source: str) -> str:
     if not hasattr(model, "operations"):
         raise InputError(model.name, "is no functional model: the ONNX export does not know it")
     names = {id(model.inputs[0]): source}
+    own = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
     for layer in model.operations:  # sorted: each after those that feed it
         if isinstance(layer, keras.layers.InputLayer):
             continue
@@ -189,9 +190,10 @@ def _convert(graph: Graph, model: keras.Model, source: str) -> str:
             raise InputError(
                 layer.name, f"is a layer of type {type(layer).__name__}, which the ONNX export does not know"
             )
-        if len(layer._inbound_nodes) != 1:
+        used = [node for node in layer._inbound_nodes if id(node) in own]  # a head of its own uses it, too
+        if len(used) != 1:
             raise InputError(layer.name, "is used more than once, which the ONNX export does not know")
-        (node,) = layer._inbound_nodes
+        (node,) = used
         if not nested and getattr(layer, "data_format", "channels_last") != "channels_last":
             raise InputError(layer.name, "has its channels first, which the ONNX export does not know")
         inputs = [names[id(tensor)] for tensor in node.input_tensors]

@@ -13,6 +13,7 @@ import pytest
 from keras import layers
 
 from dfutils import InputError, IntegrityError
+from dfutils.features import head_of
 from dfutils.losses import CosineLogits
 from dfutils.models import ModelConfig, build_model, get_backbone
 from dfutils.onnx_export import export_onnx, verify_onnx
@@ -256,6 +257,15 @@ def test_operations_that_are_no_layers_and_wrong_configs_are_refused(small, tmp_
     model = keras.Sequential([inputs, layers.ReLU()])
     with pytest.raises(InputError, match="is no functional model"):
         export_onnx(model, ModelConfig("audio", "MobileNetV2", (8, 8)), tmp_path / "toy.onnx")
+
+
+def test_a_head_of_its_own_does_not_stand_in_the_way(tmp_path):
+    """Notebook 04 trains the head on cached features: a second model that uses the same layers."""
+    config = CONFIGS[3]
+    model = build_model(config, None)
+    head_of(model)
+    sha256 = export_onnx(model, config, tmp_path / "model.onnx")
+    assert verify_onnx(model, tmp_path / "model.onnx", sha256) < TOLERANCE
 
 
 def test_altered_missing_and_foreign_files_are_refused(small, tmp_path):
