@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,15 +14,14 @@ def count_decodable(path: str) -> dict[str, int]:
     import av
     from PIL import Image
 
-    found = {"picture": 0, "voice": 0}
+    found, parts = {"picture": 0, "voice": 0}, (("picture", "video"), ("voice", "audio"))
     if Path(path).read_bytes()[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0"):  # FFmpeg makes up what is missing
-        try:
-            with Image.open(path) as image:
-                image.load()
-            return found | {"picture": 1}
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            return found
-    for part, kind in (("picture", "video"), ("voice", "audio")):
+        parts = parts[1:]
+        broken = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+        with suppress(*broken), Image.open(path) as image:  # behind such a beginning there may be sound, too
+            image.load()
+            found["picture"] = 1
+    for part, kind in parts:
         try:
             with open(path, "rb") as file, av.open(file, metadata_errors="ignore") as container:
                 for frame in container.decode(**{kind: 0}):

@@ -67,7 +67,7 @@ class ManifestSequence(keras.utils.PyDataset):
             raise InputError(
                 "samples_per_epoch", f"needs shuffle and must be positive, got {samples_per_epoch}"
             )
-        self._n_served = min(samples_per_epoch or len(manifest), len(manifest))
+        self.n_served = min(samples_per_epoch or len(manifest), len(manifest))
         self._executor = ThreadPoolExecutor(workers, "batches") if workers > 1 else None
         self._ahead: dict[int, Future] = {}
         self.set_epoch(0)
@@ -81,11 +81,11 @@ class ManifestSequence(keras.utils.PyDataset):
         order = np.arange(len(self._paths))
         if self.shuffle:
             # one shuffled round after the other, cut into epochs: no row waits longer than two rounds
-            first, n_rows = epoch * self._n_served, len(order)
-            rounds = range(first // n_rows, (first + self._n_served - 1) // n_rows + 1)
+            first, n_rows = epoch * self.n_served, len(order)
+            rounds = range(first // n_rows, (first + self.n_served - 1) // n_rows + 1)
             shuffled = [self._shuffle(number) for number in rounds]
             start = first % n_rows
-            order = np.concatenate(shuffled)[start : start + self._n_served]
+            order = np.concatenate(shuffled)[start : start + self.n_served]
         self._order = order
 
     def _shuffle(self, number: int) -> np.ndarray:
@@ -101,7 +101,7 @@ class ManifestSequence(keras.utils.PyDataset):
         return self.__dict__ | {"_executor": None, "_ahead": {}}
 
     def __len__(self) -> int:
-        return count_batches(self._n_served, self.batch_size, self.least)
+        return count_batches(self.n_served, self.batch_size, self.least)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if not 0 <= index < len(self):
@@ -158,7 +158,7 @@ class ArraySequence(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False)
         if not len(samples):
             raise InputError("samples", "has no rows to make batches of")
-        self.samples, self.labels = samples, labels
+        self.samples, self.labels, self.n_served = samples, labels, len(samples)
         self.batch_size, self.seed = batch_size, seed
         self.set_epoch(0)
 

@@ -23,6 +23,25 @@ def n_devices(model: keras.Model) -> int:
     return chosen.device_mesh.devices.size if chosen else 1
 
 
+def share_batches(data, n: int) -> None:
+    """Make the batches of a loader such that each of ``n`` devices gets its share.
+
+    Parameters
+    ----------
+    data : dfutils.batches.ManifestSequence or dfutils.batches.ArraySequence
+    n : int
+
+    Raises
+    ------
+    InputError
+        The backend is JAX, which wants even shares, and a batch, or the last one, does not divide so.
+    """
+    data.least = n  # none may go without a sample
+    if n > 1 and keras.backend.backend() == "jax" and (data.batch_size % n or data.n_served % n):
+        text = f"{data.n_served} samples in batches of {data.batch_size}"
+        raise InputError("batches", f"{text} cannot be shared evenly by {n} devices, which JAX needs")
+
+
 @functools.cache
 def _strategy(devices: tuple[str, ...]):
     """One object for all blocks: a model built in one may be trained on in another."""

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from dfutils.backend import keras
 from dfutils.batches import ArraySequence, ManifestSequence
 from dfutils.checkpoints import Checkpoint
-from dfutils.distribution import n_devices
+from dfutils.distribution import n_devices, share_batches
 from dfutils.errors import InputError
 from dfutils.models import ModelConfig, compile_model, unfreeze, warm_up_and_cosine
 from dfutils.paths import atomic_path
@@ -94,7 +94,7 @@ def fit(
             ArraySequence(*given) if isinstance(given, tuple) else given for given in (train, validation)
         )
         for each in (data, validation):
-            each.least = n_devices(model)  # none may go without a sample
+            share_batches(each, n_devices(model))
         callbacks = [_EpochOfData(data), keras.callbacks.TerminateOnNaN()]
         callbacks += [stopping, checkpoint] if stopping else [checkpoint]
         if progress:
@@ -186,7 +186,7 @@ def predict_logits(model: keras.Model, data, progress: bool = True) -> np.ndarra
     if getattr(data, "shuffle", False):
         raise InputError("data", "is shuffled: predictions would not match the manifest's rows")
     if isinstance(data, ManifestSequence):
-        data.least = n_devices(model)
+        share_batches(data, n_devices(model))
     callbacks = []
     if progress and hasattr(data, "__len__") and not isinstance(data, np.ndarray):
         callbacks.append(PredictBar(len(data)))

@@ -43,9 +43,12 @@ def test_two_devices_learn_what_one_does(tmp_path, backend):
     assert (one["n_used"], two["n_used"]) == (1, 2)
     for name in ("loss", "val_loss", "margins"):
         np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-5)
-    assert 0 < two["odd_loss"][0] < 2
-    np.testing.assert_allclose(two["odd_margins"], two["expected_margins"], rtol=1e-4, atol=1e-5)
-    assert abs(one["val_loss"][1] - one["val_loss"][0]) > 1e-4  # it did learn something
+    if backend == "jax":
+        assert "25 samples in batches of 8 cannot be shared evenly by 2 devices" in two["refusal"]
+    else:
+        assert 0 < two["odd_loss"][0] < 2
+        np.testing.assert_allclose(two["odd_margins"], two["expected_margins"], rtol=1e-4, atol=1e-5)
+    assert abs(one["loss"][1] - one["loss"][0]) > 1e-3  # it did learn something
 
 
 def test_one_device_changes_nothing(monkeypatch):
