@@ -6,6 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def golden_metrics():
 def golden_lfcc():
     with np.load(GOLDEN / "lfcc_torchaudio.npz", allow_pickle=False) as file:
         return dict(file)
+
+
+def content_of(folder):
+    """Every file but the partial ones; tables without the folder's own name."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and ".partial-" not in path.name):
+        content = path.read_bytes().replace(str(folder).encode(), b"FOLDER")
+        found[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
+    return found
 
 
 def manifest_row(path, label, number=0, **changes):

@@ -1,6 +1,5 @@
 """A real Dask cluster of two worker processes, one of which is killed: the same tables, nothing lost."""
 
-import hashlib
 import operator
 import os
 import signal
@@ -12,7 +11,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from conftest import manifest_row
+from conftest import content_of, manifest_row
 from media import manipulate, moving_face, tiny_backbone, voice, write_video
 
 from dfutils import InputError, cluster, jobs
@@ -61,15 +60,6 @@ def voices(tmp_path_factory):
     folder = tmp_path_factory.mktemp("voices")
     paths = [write_flac(folder / f"{k}.flac", voice(1.0, seed=k)) for k in range(24)]
     return make_manifest([manifest_row(path, 0, k) for k, path in enumerate(paths)])
-
-
-def content_of(folder):
-    """Every file but the partial ones; tables without the folder's own name."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and ".partial-" not in path.name):
-        content = path.read_bytes().replace(str(folder).encode(), b"FOLDER")
-        found[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
-    return found
 
 
 @contextmanager

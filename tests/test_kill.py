@@ -1,6 +1,5 @@
 """Kill -9 at random points, start again: the final tables and weights are those of an undisturbed run."""
 
-import hashlib
 import json
 import os
 import random
@@ -14,7 +13,7 @@ import kill_target
 import media
 import numpy as np
 import pytest
-from conftest import manifest_row
+from conftest import content_of, manifest_row
 
 from dfutils.audio import write_flac
 from dfutils.images import write_image
@@ -91,15 +90,6 @@ def finish(step, folder):
     process = start(step, folder)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors.decode()
-
-
-def content_of(folder):
-    """Every file but the partial ones; tables without the folder's own name."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and ".partial-" not in path.name):
-        content = path.read_bytes().replace(str(folder).encode(), b"FOLDER")
-        found[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
-    return found
 
 
 @pytest.mark.slow
